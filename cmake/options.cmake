@@ -1,0 +1,26 @@
+# Build options and the flags that every target gets.
+option(HONE_WERROR "Warnings are errors (as in CI)" OFF)
+option(HONE_TESTS "Build the tests (needs CMocka)" ON)
+option(HONE_FUZZ "Build the fuzz targets (needs clang)" OFF)
+set(HONE_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, e.g. address,undefined")
+
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+add_library(hone_flags INTERFACE)
+target_compile_definitions(hone_flags INTERFACE _GNU_SOURCE HONE_VERSION="${PROJECT_VERSION}")
+target_include_directories(hone_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(hone_flags INTERFACE -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wvla
+                       -Wmissing-prototypes -Wwrite-strings -fno-math-errno -ffp-contract=off -fno-common)
+if(HONE_WERROR)
+  target_compile_options(hone_flags INTERFACE -Werror)
+endif()
+if(HONE_SANITIZE)
+  target_compile_options(hone_flags INTERFACE -fsanitize=${HONE_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(hone_flags INTERFACE -fsanitize=${HONE_SANITIZE})
+endif()
