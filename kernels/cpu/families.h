@@ -1,0 +1,20 @@
+/* The families of CPU kernels. A file cpu/NAME.c defines VARIANT(NAME_install), which puts its functions into the table; a new one is a
+ * line here. */
+#ifndef HONE_KERNELS_CPU_FAMILIES_H
+#define HONE_KERNELS_CPU_FAMILIES_H
+
+#include "kernels/kernels.h"
+#include "kernels/variant.h"
+
+#define FAMILIES(FAMILY)  \
+    FAMILY(basic)         \
+    FAMILY(convert)       \
+    FAMILY(cross_entropy) \
+    FAMILY(embedding)     \
+    FAMILY(linear)
+
+#define FAMILY_DECLARED(name) void VARIANT(name##_install)(Kernels *k);
+FAMILIES(FAMILY_DECLARED)
+#undef FAMILY_DECLARED
+
+#endif

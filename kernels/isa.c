@@ -1,0 +1,40 @@
+/* Which instruction set runs: what the CPU and the system offer (gcc's cpuid helper also asks XGETBV whether the registers are saved),
+ * narrowed by HONE_ISA for tests and comparisons. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+const Kernels *kernels_table_base(void);
+const Kernels *kernels_table_avx2(void);
+const Kernels *kernels_table_avx512(void);
+
+static unsigned isa_of_cpu(void)
+{
+    unsigned isa = ISA_BASE;
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) isa |= ISA_AVX2;
+    if (isa & ISA_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        isa |= ISA_AVX512;
+    return isa;
+}
+
+unsigned isa_detect(void)
+{
+    unsigned isa = isa_of_cpu();
+    const char *narrow = getenv("HONE_ISA");
+    if (narrow && !strcmp(narrow, "base")) isa &= ISA_BASE;
+    if (narrow && !strcmp(narrow, "avx2")) isa &= ISA_BASE | ISA_AVX2;
+    return isa;
+}
+
+const char *isa_name(unsigned isa)
+{
+    return isa & ISA_AVX512 ? "avx512" : isa & ISA_AVX2 ? "avx2" : "base";
+}
+
+const Kernels *kernels_cpu(unsigned isa)
+{
+    return isa & ISA_AVX512 ? kernels_table_avx512() : isa & ISA_AVX2 ? kernels_table_avx2() : kernels_table_base();
+}
