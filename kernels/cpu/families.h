@@ -17,4 +17,8 @@
 FAMILIES(FAMILY_DECLARED)
 #undef FAMILY_DECLARED
 
+/* What families lend each other, for the calling thread alone (inside a task). */
+/* activation.c: y = act(pre), n elements; y may be pre. linear.c does it to a finished tile while it is in cache. */
+void VARIANT(activation_span)(float *y, const float *pre, int64_t n, Activation act);
+
 #endif
