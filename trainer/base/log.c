@@ -1,0 +1,86 @@
+/* Lines for people, on stderr. A line is one write, so that lines of several ranks do not mix. The progress bar is drawn
+ * on a terminal only; a line takes it away, and puts it back below itself. */
+#include "trainer/base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { LINE_BYTES = 20000, STATUS_BYTES = 512 }; /* a line holds the longest message of status.c */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int least_level = LOG_INFO, my_rank;
+static char bar[STATUS_BYTES];
+
+void log_set(LogLevel least, int rank)
+{
+    atomic_store(&least_level, (int)least);
+    atomic_store(&my_rank, rank);
+}
+
+bool log_wants(LogLevel level)
+{
+    if (level >= LOG_ERROR) return true;
+    return (int)level >= atomic_load(&least_level) && atomic_load(&my_rank) == 0;
+}
+
+static void put(const char *data, size_t size)
+{
+    while (size) {
+        ssize_t n = write(STDERR_FILENO, data, size);
+        if (n <= 0) return; /* nobody to tell */
+        data += n, size -= (size_t)n;
+    }
+}
+
+void log_line(LogLevel level, const char *format, ...)
+{
+    static const char *const names[] = {"debug: ", "", "warning: ", "error: "};
+    if (!log_wants(level)) return;
+    char line[LINE_BYTES];
+    int rank = atomic_load(&my_rank);
+    int n = rank ? snprintf(line, sizeof line, "hone: rank %d: %s", rank, names[level])
+                 : snprintf(line, sizeof line, "hone: %s", names[level]);
+    va_list args;
+    va_start(args, format);
+    int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
+    va_end(args);
+    size_t size = strlen(line);
+    if (m < 0) return;
+    line[size++] = '\n';
+    pthread_mutex_lock(&lock);
+    if (bar[0]) put("\r\033[K", 4);
+    put(line, size);
+    if (bar[0]) put(bar, strlen(bar));
+    pthread_mutex_unlock(&lock);
+}
+
+/* At most as wide as the terminal (a character of UTF-8 counts one): a wrapped bar cannot be taken away. */
+static void fit(const char *text)
+{
+    struct winsize window;
+    size_t width = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80u;
+    size_t i = 0;
+    for (size_t columns = 0; text[i] && i < sizeof bar - 1; i++) {
+        bool starts = ((unsigned char)text[i] & 0xC0) != 0x80;
+        if (starts && ++columns >= width) break;
+        bar[i] = text[i];
+    }
+    bar[i] = '\0';
+}
+
+void log_status(const char *text)
+{
+    if (!isatty(STDERR_FILENO)) return;
+    pthread_mutex_lock(&lock);
+    if (bar[0] || text) put("\r\033[K", 4);
+    bar[0] = '\0';
+    if (text) {
+        fit(text);
+        put(bar, strlen(bar));
+    }
+    pthread_mutex_unlock(&lock);
+}
