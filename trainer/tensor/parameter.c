@@ -1,0 +1,110 @@
+/* Declaration, layout and initial values of parameters. */
+#include "trainer/tensor/parameter.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/philox.h"
+
+enum { ALIGN_ELEMENTS = 16 };
+
+void parameters_init(Parameters *ps, Arena *arena) { *ps = (Parameters){.arena = arena}; }
+
+Parameter *parameter_declare(Parameters *ps, ParameterSpec spec)
+{
+    Parameter *p = arena_alloc(ps->arena, sizeof *p);
+    Parameter **list = arena_grow(ps->arena, ps->list, &ps->capacity, ps->count + 1, sizeof *list);
+    char *name = arena_strdup(ps->arena, spec.name);
+    if (!p || !list || !name) {
+        ps->error = STATUS_MEMORY;
+        return NULL;
+    }
+    p->spec = spec;
+    p->spec.name = name;
+    p->index = (int)ps->count;
+    p->owner = ps;
+    p->count = 1;
+    for (int i = 0; i < spec.ndim; i++) p->count *= spec.shape[i];
+    p->value = (Tensor){.dtype = DTYPE_F32, .needs_grad = true, .param = p, .slot = -1, .rows = spec.ndim > 1 ? spec.shape[0] : 1};
+    p->value.cols = p->value.rows ? p->count / p->value.rows : 0;
+    ps->list = list;
+    ps->list[ps->count++] = p;
+    ps->elements += p->count;
+    return p;
+}
+
+Parameter *parameter_find(const Parameters *ps, const char *name)
+{
+    for (size_t i = 0; i < ps->count; i++)
+        if (strcmp(ps->list[i]->spec.name, name) == 0) return ps->list[i];
+    return NULL;
+}
+
+Status parameters_layout(Parameters *ps)
+{
+    if (ps->error) return status_raise(ps->error, "out of memory: parameters");
+    int64_t offset = 0;
+    for (size_t end = ps->count, begin; end > 0; end = begin) { /* groups from the last to the first, each in its own order */
+        for (begin = end - 1; begin > 0 && ps->list[begin]->spec.adjacent; begin--) {}
+        for (size_t i = begin; i < end; i++) {
+            ps->list[i]->offset = offset;
+            offset += (ps->list[i]->count + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
+        }
+    }
+    ps->flat_count = offset;
+    return OK;
+}
+
+void parameters_bind(Parameters *ps, float *weights, float *grads)
+{
+    ps->weights = weights;
+    ps->grads = grads;
+    for (size_t i = 0; i < ps->count; i++) {
+        Parameter *p = ps->list[i];
+        int64_t padded = (p->count + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
+        p->value.data = weights + p->offset;
+        p->value.grad = grads ? grads + p->offset : NULL;
+        memset(weights + p->offset + p->count, 0, (size_t)(padded - p->count) * sizeof(float));
+        if (grads) memset(grads + p->offset + p->count, 0, (size_t)(padded - p->count) * sizeof(float));
+    }
+}
+
+static uint64_t hash_name(const char *name) /* FNV-1a */
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (; *name; name++) h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+    return h;
+}
+
+/* Four normal numbers (Box and Muller 1958) from one block of Philox: key (seed, purpose), counter (index, name). */
+static void normals(float out[4], uint64_t seed, uint64_t name, uint64_t index)
+{
+    uint32_t seed32 = (uint32_t)seed ^ (uint32_t)(seed >> 32);
+    Philox r = philox4x32(seed32, PHILOX_INIT, (uint32_t)index, (uint32_t)(index >> 32), (uint32_t)name, (uint32_t)(name >> 32));
+    for (int i = 0; i < 4; i += 2) {
+        double u = ((double)r.v[i] + 1.0) * 0x1p-32, angle = 6.283185307179586 * (double)r.v[i + 1] * 0x1p-32;
+        double radius = sqrt(-2.0 * log(u));
+        out[i] = (float)(radius * cos(angle));
+        out[i + 1] = (float)(radius * sin(angle));
+    }
+}
+
+void parameter_draw(Parameter *p, uint64_t seed)
+{
+    float *w = p->value.data;
+    if (p->spec.init.kind != INIT_NORMAL) {
+        for (int64_t i = 0; i < p->count; i++) w[i] = p->spec.init.kind == INIT_ONE ? 1.0f : 0.0f;
+        return;
+    }
+    uint64_t name = hash_name(p->spec.name);
+    for (int64_t i = 0; i < p->count; i += 4) {
+        float four[4];
+        normals(four, seed, name, (uint64_t)i / 4);
+        for (int64_t j = i; j < i + 4 && j < p->count; j++) w[j] = four[j - i] * p->spec.init.std;
+    }
+}
+
+void parameters_begin_update(Parameters *ps)
+{
+    for (size_t i = 0; i < ps->count; i++) ps->list[i]->grad_written = false;
+}
