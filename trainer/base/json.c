@@ -133,7 +133,7 @@ static Status read_string(Reader *r, char **out)
 {
     static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
     Status st = OK;
-    size_t start = r->at - 1, n = 0, length, end = string_end(r);
+    size_t start = r->at - 1, n = 0, length = 0, end = string_end(r);
     char *text = NULL;
     if (end >= r->size) return fail_at(r, start, "a string without its closing quote");
     text = cJSON_malloc(end - r->at + 1);
