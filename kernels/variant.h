@@ -1,4 +1,4 @@
-/* Names of the code that is compiled once per instruction set (kernels/cpu/*.c; cmake/rooms.cmake).
+/* Names of the code that is compiled once per instruction set (the files of kernels/cpu; cmake/rooms.cmake).
  * Everything in those files is static but what VARIANT names, so the linker cannot mix the sets. */
 #ifndef HONE_KERNELS_VARIANT_H
 #define HONE_KERNELS_VARIANT_H

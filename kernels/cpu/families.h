@@ -21,4 +21,7 @@ FAMILIES(FAMILY_DECLARED)
 /* activation.c: y = act(pre), n elements; y may be pre. linear.c does it to a finished tile while it is in cache. */
 void VARIANT(activation_span)(float *y, const float *pre, int64_t n, Activation act);
 
+/* On the stream, as fill_zero of the table. */
+void VARIANT(basic_zero)(Stream *s, void *y, size_t bytes);
+
 #endif

@@ -1,0 +1,203 @@
+/* Cross entropy over logits, and the fused end of a model that never holds the logits of a batch.
+ *
+ * linear_cross_entropy gathers the rows that have a label, and for each 256 of them makes their logits, turns these into the gradient in
+ * place, and uses that for dx and dW while it is warm: three products of one chunk, memory for one chunk of logits. Ignored rows cost
+ * nothing. With p = softmax(z), e = smoothing, L = logsumexp(z):
+ *   loss = (1-e)(L - z_y) + e (L - mean z) + z_loss L^2
+ *   dloss/dz_j = p_j (1 + 2 z_loss L) - (1-e)[j = y] - e/vocab,   and times 1 - (z_j/softcap)^2 where z = softcap tanh(logit/softcap)
+ * Reference: torch.nn.functional.cross_entropy, Gemma's final_logit_softcapping, PaLM's z-loss. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/cpu/families.h"
+#include "kernels/gemm.h"
+#include "kernels/vec.h"
+
+enum { CHUNK = 256, FLUSH = 4096, IGNORED = -100 };
+
+typedef struct Loss {
+    float *row_loss, *gradient; /* gradient NULL: none; may be logits */
+    const float *logits;
+    const int32_t *labels, *index; /* index NULL: row i's label and loss are at i, else at index[i] */
+    int64_t vocab, stride, rows_per_task, rows;
+    float scale, smoothing, softcap, z_loss;
+} Loss;
+
+static float max_of(const float *z, int64_t n)
+{
+    vf top[4], least = vf_set(-INFINITY);
+    for (int l = 0; l < 4; l++) top[l] = least;
+    int64_t i = 0;
+    for (; i + 4 * VF <= n; i += 4 * VF)
+        for (int l = 0; l < 4; l++) top[l] = vf_max(top[l], vf_load(z + i + l * VF));
+    float most = vf_largest(vf_max(vf_max(top[0], top[1]), vf_max(top[2], top[3])));
+    for (; i < n; i++) most = z[i] > most ? z[i] : most;
+    return most;
+}
+
+/* Sums are kept in four vectors and every FLUSH elements go to a double: rows are long. */
+static double sum_of(const float *z, int64_t n)
+{
+    double total = 0;
+    for (int64_t start = 0; start < n; start += FLUSH) {
+        vf sum[4] = {0};
+        int64_t end = start + FLUSH < n ? start + FLUSH : n;
+        for (int64_t i = start; i < end; i += 4 * VF)
+            for (int l = 0; l < 4; l++)
+                if (i + l * VF < end) sum[l] += vf_get(z + i + l * VF, end - i - l * VF);
+        total += vf_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    }
+    return total;
+}
+
+/* Sum of exp(z - max), the terms kept in p, which may be z; p NULL: not kept. */
+VEC_FN double exp_sum_to(float *p, const float *z, float max, int64_t n)
+{
+    double total = 0;
+    for (int64_t start = 0; start < n; start += FLUSH) {
+        vf sum[4] = {0}, shift = vf_set(max);
+        int64_t i = start, end = start + FLUSH < n ? start + FLUSH : n;
+        for (; i + 4 * VF <= end; i += 4 * VF)
+            for (int l = 0; l < 4; l++) {
+                vf e = vf_exp_negative(vf_load(z + i + l * VF) - shift);
+                if (p) vf_store(p + i + l * VF, e);
+                sum[l] += e;
+            }
+        for (; i < end; i += VF) {
+            vf e = vf_exp_negative(vf_get(z + i, end - i) - shift);
+            if (p) vf_put(p + i, e, end - i);
+            sum[0] += end - i >= VF ? e : vf_where(vi_lanes() < (int32_t)(end - i), e);
+        }
+        total += vf_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    }
+    return total;
+}
+
+static double exp_sum(const float *z, float max, int64_t n) { return exp_sum_to(NULL, z, max, n); }
+static double exp_sum_keep(float *p, const float *z, float max, int64_t n) { return exp_sum_to(p, z, max, n); }
+
+static void softcap_row(float *z, float cap, int64_t n)
+{
+    for (int64_t j = 0; j < n; j += VF) vf_put(z + j, cap * vf_tanh(vf_get(z + j, n - j) / cap), n - j);
+}
+
+static float one_loss(const Loss *l, float *g, const float *z, int32_t label)
+{
+    int64_t n = l->vocab;
+    float z_label = z[label], max = max_of(z, n), mean = l->smoothing != 0 ? (float)(sum_of(z, n) / (double)n) : 0;
+    double sum = g && l->softcap == 0 ? exp_sum_keep(g, z, max, n) : exp_sum(z, max, n);
+    double lse = max + log(sum), e = l->smoothing;
+    double loss = (1 - e) * (lse - z_label) + e * (lse - mean) + l->z_loss * lse * lse;
+    if (!g) return (float)loss;
+
+    float of_p = (float)(l->scale * (1 + 2 * l->z_loss * lse) / sum), of_all = (float)(l->scale * e / (double)n);
+    float of_label = (float)(l->scale * (1 - e));
+    if (l->softcap == 0) {
+        for (int64_t j = 0; j < n; j++) g[j] = g[j] * of_p - of_all;
+        g[label] -= of_label;
+    } else {
+        float slope = 1 - (z_label / l->softcap) * (z_label / l->softcap), cap = 1 / l->softcap;
+        for (int64_t j = 0; j < n; j += VF) {
+            vf zj = vf_get(z + j, n - j), t = zj * cap;
+            vf_put(g + j, (vf_exp_negative(zj - max) * of_p - of_all) * (1 - t * t), n - j);
+        }
+        g[label] -= of_label * slope;
+    }
+    return (float)loss;
+}
+
+static void loss_rows(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const Loss *l = context;
+    int64_t end = (task + 1) * l->rows_per_task < l->rows ? (task + 1) * l->rows_per_task : l->rows;
+    for (int64_t i = task * l->rows_per_task; i < end; i++) {
+        int64_t at = l->index ? l->index[i] : i;
+        float *g = l->gradient ? l->gradient + i * l->stride : NULL;
+        if (l->labels[at] == IGNORED) {
+            l->row_loss[at] = 0;
+            if (g) memset(g, 0, (size_t)l->vocab * sizeof *g);
+            continue;
+        }
+        if (l->softcap != 0) softcap_row((float *)l->logits + i * l->stride, l->softcap, l->vocab);
+        l->row_loss[at] = one_loss(l, g, l->logits + i * l->stride, l->labels[at]);
+    }
+}
+
+static void losses(Stream *s, Loss *l)
+{
+    l->rows_per_task = 1 + 8192 / (l->vocab + 1);
+    threads_run(stream_threads(s), (l->rows + l->rows_per_task - 1) / l->rows_per_task, loss_rows, l);
+}
+
+static void cross_entropy(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels, int64_t rows,
+                          int64_t vocab, float scale, float smoothing, float z_loss)
+{
+    Loss l = {.row_loss = row_loss, .gradient = dlogits, .logits = logits, .labels = labels, .vocab = vocab, .stride = vocab, .rows = rows,
+              .scale = scale, .smoothing = smoothing, .z_loss = z_loss};
+    losses(s, &l);
+}
+
+/* The buffers of linear_cross_entropy: scratch of thread 0. */
+typedef struct Chunk {
+    float *logits, *x, *dx; /* [CHUNK, stride], [CHUNK, hidden] */
+    int32_t *index;         /* the rows that have a label */
+    int64_t count;          /* of index */
+} Chunk;
+
+static bool chunk_make(Stream *s, Chunk *c, Loss *l, const int32_t *labels, int64_t rows, int64_t hidden, bool gradient)
+{
+    c->index = stream_scratch(s, 0, 3, (size_t)rows * sizeof *c->index);
+    if (stream_failed(s)) return false;
+    c->count = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        if (labels[i] != IGNORED) c->index[c->count++] = (int32_t)i;
+        else l->row_loss[i] = 0;
+    }
+    /* Aligned rows at a stride that is no power of two: those fall into one set of the cache when a product goes down a column. */
+    l->stride = (l->vocab + 15) / 16 * 16 + 16;
+    size_t most = (size_t)(c->count < CHUNK ? c->count : CHUNK);
+    c->logits = stream_scratch(s, 0, 0, most * (size_t)l->stride * sizeof(float));
+    c->x = stream_scratch(s, 0, 1, most * (size_t)hidden * sizeof(float));
+    c->dx = gradient ? stream_scratch(s, 0, 2, most * (size_t)hidden * sizeof(float)) : NULL;
+    return !stream_failed(s);
+}
+
+/* rows of `to` [.., width] at to_index (NULL: dense) = rows of `from` at from_index */
+static void copy_rows(float *to, const int32_t *to_index, const float *from, const int32_t *from_index, int64_t rows, int64_t width)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(to + (to_index ? to_index[i] : i) * width, from + (from_index ? from_index[i] : i) * width, (size_t)width * sizeof *to);
+}
+
+static void linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *dx, float *dweight, const void *x, const void *weight,
+                                 const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab, float scale, float smoothing,
+                                 float softcap, float z_loss, bool accumulate)
+{
+    assert(dtype == DTYPE_F32), (void)dtype;
+    Chunk c;
+    Loss l = {.row_loss = row_loss, .labels = labels, .vocab = vocab, .scale = scale, .smoothing = smoothing, .softcap = softcap,
+              .z_loss = z_loss};
+    if (!chunk_make(s, &c, &l, labels, rows, hidden, dx != NULL)) return;
+    if (dx && c.count < rows) VARIANT(basic_zero)(s, dx, (size_t)(rows * hidden) * sizeof(float));
+    if (dx && dweight && !accumulate && !c.count) VARIANT(basic_zero)(s, dweight, (size_t)(vocab * hidden) * sizeof *dweight);
+
+    for (int64_t first = 0; first < c.count; first += CHUNK) {
+        int64_t n = c.count - first < CHUNK ? c.count - first : CHUNK;
+        copy_rows(c.x, NULL, x, c.index + first, n, hidden);
+        gemm(s, false, true, n, vocab, hidden, c.x, hidden, weight, hidden, c.logits, l.stride, false, NULL, NULL);
+        l.logits = c.logits, l.gradient = dx ? c.logits : NULL, l.index = c.index + first, l.rows = n;
+        losses(s, &l);
+        if (!dx) continue;
+        gemm(s, false, false, n, hidden, vocab, c.logits, l.stride, weight, hidden, c.dx, hidden, false, NULL, NULL);
+        copy_rows(dx, c.index + first, c.dx, NULL, n, hidden);
+        if (dweight) gemm(s, true, false, vocab, hidden, n, c.logits, l.stride, c.x, hidden, dweight, hidden, accumulate || first, NULL, NULL);
+    }
+}
+
+void VARIANT(cross_entropy_install)(Kernels *k)
+{
+    k->cross_entropy = cross_entropy;
+    k->linear_cross_entropy = linear_cross_entropy;
+}
