@@ -72,7 +72,7 @@ typedef struct Kernels {
     /* dx [rows, in] = dy W^T */
     void (*linear_backward_input)(Stream *s, Dtype dtype, void *dx, const void *dy, const void *weight, int64_t rows, int64_t in,
                                   int64_t out, WeightLayout layout, bool accumulate);
-    /* dW = x^T dy (by layout), dbias [out] = column sums of dy (NULL: none). f32 gradients. accumulate covers both. */
+    /* dW = x^T dy (by layout), dbias [out] = column sums of dy. f32 gradients. Either may be NULL: not wanted. accumulate covers both. */
     void (*linear_backward_weight)(Stream *s, Dtype dtype, float *dweight, float *dbias, const void *x, const void *dy, int64_t rows,
                                    int64_t in, int64_t out, WeightLayout layout, bool accumulate);
 
@@ -90,7 +90,8 @@ typedef struct Kernels {
      *   mean, rstd [rows] f32, kept for backward; both NULL: not kept. Floor: 2*rows*hidden elements moved. */
     void (*layer_norm_forward)(Stream *s, Dtype dtype, void *y, float *mean, float *rstd, const void *x, const void *weight,
                                const void *bias, int64_t rows, int64_t hidden, float eps);
-    /* dx (accumulate_dx: adds), dweight and dbias f32 (accumulate_params: adds; dbias NULL: none). dx may be dy when it does not add. */
+    /* dx (accumulate_dx: adds), dweight and dbias f32 (accumulate_params: adds). Each may be NULL: not wanted (rms_norm_backward likewise).
+     * dx may be dy when it does not add. */
     void (*layer_norm_backward)(Stream *s, Dtype dtype, void *dx, float *dweight, float *dbias, const void *dy, const void *x,
                                 const float *mean, const float *rstd, const void *weight, int64_t rows, int64_t hidden,
                                 bool accumulate_dx, bool accumulate_params);

@@ -14,6 +14,9 @@ typedef struct Parameter Parameter;
 typedef struct Tensor {
     Dtype dtype;
     bool needs_grad;
+    bool on_tape;       /* an op made it */
+    bool loss;          /* per-row losses whose op has made the gradients of its inputs already */
+    bool needed;        /* some backward will read data: nobody may take its storage */
     bool consumed;      /* its storage went to another tensor: not to be used again */
     int64_t rows, cols;
     void *data;         /* NULL: dropped, `maker` makes it again (tape_data) */

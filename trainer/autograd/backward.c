@@ -1,0 +1,89 @@
+/* Walking the tape in reverse, and where gradients go. */
+#include <string.h>
+
+#include "trainer/autograd/walk.h"
+
+void *tape_grad(Tape *t, Tensor *x, bool *accumulate)
+{
+    *accumulate = false;
+    if (!x || !x->needs_grad || t->error) return NULL;
+    if (x->param) {
+        *accumulate = x->param->grad_written;
+        x->param->grad_written = true;
+        return x->grad;
+    }
+    *accumulate = x->grad != NULL;
+    if (!x->grad) x->grad = tape_scratch(t, tensor_bytes(x));
+    return x->grad;
+}
+
+void tape_pass_grad(Tape *t, Tensor *y, Tensor *x)
+{
+    if (!x || !x->needs_grad || t->error) return;
+    if (!x->param && !x->grad) {
+        x->grad = y->grad;
+        y->grad = NULL;
+        return;
+    }
+    bool accumulate;
+    void *dx = tape_grad(t, x, &accumulate);
+    if (accumulate) t->k->add(t->stream, x->dtype, dx, y->grad, tensor_count(x));
+    else t->k->copy(t->stream, dx, y->grad, tensor_bytes(x));
+}
+
+void tape_give_grad(Tape *t, Tensor *x, void *dx)
+{
+    Tensor from = {.dtype = x->dtype, .rows = x->rows, .cols = x->cols, .grad = dx};
+    tape_pass_grad(t, &from, x);
+    if (from.grad) pool_free(&t->pool, from.grad, tensor_bytes(x));
+}
+
+/* A use of a parameter is over; after the last its gradient is final. */
+static void use_over(Tape *t, Parameter *p)
+{
+    if (--p->uses == 0 && t->ready) t->ready(t->ready_context, p);
+}
+
+void tape_release(Tape *t, size_t mark)
+{
+    const unsigned char *from = t->region.base + mark;
+    for (int i = 0; i < TAPE_SLOTS; i++) /* owners above the mark are gone */
+        if ((const unsigned char *)t->slots[i].owner >= from) t->slots[i].owner = NULL;
+    region_release(&t->region, mark);
+}
+
+void tape_walk(Tape *t, Node *stop)
+{
+    while (t->last != stop && !t->error) {
+        Node *node = t->last;
+        t->last = node->prev;
+        t->last_end = node->mark;
+        if (node->out->grad || node->out->loss) {
+            node->backward(t, node);
+            pool_free(&t->pool, node->out->grad, tensor_bytes(node->out));
+            node->out->grad = NULL;
+        }
+        for (int i = 0; i < node->num_in; i++)
+            if (node->in[i] && node->in[i]->param && node->in[i]->needs_grad) use_over(t, node->in[i]->param);
+        tape_release(t, node->mark);
+    }
+}
+
+Status tape_backward(Tape *t, Tensor *y, const void *dy)
+{
+    Status st = OK;
+    TRY(tape_status(t));
+    if (!y || (!dy && !y->loss)) RAISE(BUG, "backward needs a loss, or a gradient to start from");
+    if (dy && y->needs_grad) {
+        bool accumulate;
+        void *grad = tape_grad(t, y, &accumulate);
+        TRY(tape_status(t));
+        t->k->copy(t->stream, grad, dy, tensor_bytes(y));
+    }
+    t->recomputing = true;
+    tape_walk(t, NULL);
+    t->recomputing = false;
+    TRY(tape_status(t));
+done:
+    return st;
+}

@@ -1,0 +1,213 @@
+/* The tape's memory and bookkeeping; backward is in backward.c, the ops are one file each. */
+#include "trainer/autograd/tape.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+Status tape_open(Tape *t, const Kernels *k, Stream *stream, Parameters *params)
+{
+    Status st = OK;
+    *t = (Tape){.k = k, .stream = stream, .params = params, .checkpoint_every = 1};
+    TRY(region_open(&t->region));
+    TRY(pool_open(&t->pool));
+done:
+    if (st) tape_close(t);
+    return st;
+}
+
+void tape_close(Tape *t)
+{
+    for (int i = 0; i < TAPE_SLOTS; i++) free(t->slots[i].data);
+    if (t->region.base) region_close(&t->region);
+    if (t->pool.region.base) pool_close(&t->pool);
+    *t = (Tape){0};
+}
+
+void tape_begin(Tape *t, TapeMode mode, const Batch *batch, uint32_t update)
+{
+    t->batch = batch;
+    t->update = update;
+    t->training = t->wants_grad = t->record = mode == TAPE_TRAIN;
+    t->recomputing = false;
+    t->op = 0;
+    t->blocks = 0;
+    t->last = NULL;
+    t->last_end = 0;
+    region_release(&t->region, 0);
+    pool_reset(&t->pool);
+    for (int i = 0; i < TAPE_SLOTS; i++) t->slots[i].owner = NULL;
+    for (size_t i = 0; t->params && i < t->params->count; i++) t->params->list[i]->uses = 0;
+    t->error = OK;
+    stream_clear(t->stream);
+}
+
+Status tape_status(const Tape *t)
+{
+    if (t->error) return status_raise(t->error, "%s", t->message);
+    if (stream_failed(t->stream)) return status_raise(STATUS_MEMORY, "out of memory: kernel scratch");
+    return OK;
+}
+
+void tape_fail(Tape *t, const char *op, const char *format, ...)
+{
+    if (t->error) return;
+    va_list args;
+    va_start(args, format);
+    int n = snprintf(t->message, sizeof t->message, "op %s: ", op);
+    vsnprintf(t->message + n, sizeof t->message - (size_t)n, format, args);
+    va_end(args);
+    t->error = STATUS_BUG;
+}
+
+static void out_of_memory(Tape *t)
+{
+    if (t->error) return;
+    snprintf(t->message, sizeof t->message, "%s", status_message());
+    t->error = STATUS_MEMORY;
+}
+
+bool tape_check(Tape *t, const char *op, int count, Tensor *const *inputs)
+{
+    if (t->error) return false;
+    for (int i = 0; i < count; i++) {
+        if (!inputs[i]) tape_fail(t, op, "input %d is missing", i);
+        else if (inputs[i]->consumed)
+            tape_fail(t, op, "input %d [%lld, %lld] was consumed by an op in place; use that op's result", i,
+                      (long long)inputs[i]->rows, (long long)inputs[i]->cols);
+    }
+    return !t->error;
+}
+
+static void *from_region(Tape *t, size_t bytes)
+{
+    void *p = region_alloc(&t->region, bytes);
+    if (!p) out_of_memory(t);
+    return p;
+}
+
+static Tensor *header(Tape *t, Dtype dtype, int64_t rows, int64_t cols)
+{
+    Tensor *y = from_region(t, sizeof *y);
+    if (y) *y = (Tensor){.dtype = dtype, .rows = rows, .cols = cols, .slot = -1, .on_tape = true};
+    return y;
+}
+
+Tensor *tape_new(Tape *t, Dtype dtype, int64_t rows, int64_t cols)
+{
+    Tensor *y = header(t, dtype, rows, cols);
+    if (y && !(y->data = from_region(t, tensor_bytes(y)))) return NULL;
+    return y;
+}
+
+/* Gives y the slot that was used longest ago. */
+static bool take_slot(Tape *t, Tensor *y)
+{
+    int oldest = 0;
+    for (int i = 1; i < TAPE_SLOTS; i++)
+        if (t->slots[i].used_at < t->slots[oldest].used_at) oldest = i;
+    if (t->slots[oldest].owner) {
+        t->slots[oldest].owner->data = NULL;
+        t->slots[oldest].owner->slot = -1;
+        t->slots[oldest].owner = NULL;
+    }
+    size_t bytes = (tensor_bytes(y) + 63) / 64 * 64 + 64;
+    if (t->slots[oldest].bytes < bytes) {
+        free(t->slots[oldest].data);
+        t->slots[oldest].bytes = 0;
+        if (!(t->slots[oldest].data = aligned_alloc(64, bytes))) {
+            status_raise(STATUS_MEMORY, "out of memory: %zu bytes for an activation", bytes);
+            out_of_memory(t);
+            return false;
+        }
+        t->slots[oldest].bytes = bytes;
+    }
+    t->slots[oldest].owner = y;
+    t->slots[oldest].used_at = ++t->clock;
+    y->slot = oldest;
+    y->data = t->slots[oldest].data;
+    return true;
+}
+
+Tensor *tape_new_remade(Tape *t, Dtype dtype, int64_t rows, int64_t cols)
+{
+    if (!t->record) return tape_new(t, dtype, rows, cols);
+    Tensor *y = header(t, dtype, rows, cols);
+    return y && take_slot(t, y) ? y : NULL;
+}
+
+Tensor *tape_new_over(Tape *t, Tensor *x)
+{
+    bool take = x->on_tape && !x->needed && x->slot < 0 && !x->param && x->data;
+    void *content = tape_data(t, x); /* before header(): making it again may need the region */
+    Tensor *y = header(t, x->dtype, x->rows, x->cols);
+    if (!y || !content) return NULL;
+    if (take) {
+        y->data = x->data;
+        x->consumed = true;
+        return y;
+    }
+    if (!(y->data = from_region(t, tensor_bytes(x)))) return NULL;
+    t->k->copy(t->stream, y->data, content, tensor_bytes(x));
+    return y;
+}
+
+void *tape_keep(Tape *t, size_t bytes) { return t->record ? from_region(t, bytes) : NULL; }
+
+void *tape_data(Tape *t, Tensor *x)
+{
+    if (x->slot >= 0) t->slots[x->slot].used_at = ++t->clock;
+    if (x->data || t->error) return x->data;
+    if (!x->maker || !x->maker->remake) {
+        tape_fail(t, "tape", "a dropped tensor has no maker");
+        return NULL;
+    }
+    if (take_slot(t, x)) x->maker->remake(t, x->maker);
+    return x->data;
+}
+
+void *tape_push(Tape *t, size_t bytes, const char *op, NodeBackward *backward, NodeRemake *remake, Tensor *out, int count,
+                Tensor *const *inputs)
+{
+    if (t->error) return NULL;
+    bool needs_grad = false;
+    for (int i = 0; i < count; i++) {
+        if (!inputs[i] || !inputs[i]->needs_grad) continue;
+        needs_grad = true;
+        if (inputs[i]->param && t->wants_grad && !t->recomputing) inputs[i]->param->uses++;
+    }
+    out->needs_grad = (out->needs_grad || needs_grad) && t->wants_grad; /* recompute() knows already */
+    if (!t->record || !(out->needs_grad || remake)) return NULL;
+    Node *node = from_region(t, bytes);
+    if (!node) return NULL;
+    memset(node, 0, bytes);
+    *node = (Node){.prev = t->last, .op = op, .backward = backward, .remake = remake, .out = out, .num_in = count, .mark = t->last_end};
+    for (int i = 0; i < count; i++) node->in[i] = inputs[i];
+    out->maker = node;
+    t->last = node;
+    t->last_end = region_mark(&t->region);
+    return node;
+}
+
+void *tape_scratch(Tape *t, size_t bytes)
+{
+    void *p = pool_alloc(&t->pool, bytes);
+    if (!p) out_of_memory(t);
+    return p;
+}
+
+void tape_scratch_free(Tape *t, void *p, size_t bytes) { pool_free(&t->pool, p, bytes); }
+
+const Dropout *tape_dropout(const Tape *t, float p, uint32_t op, Dropout *out)
+{
+    if (!t->training || p <= 0) return NULL;
+    *out = (Dropout){.p = p,
+                     .seed = (uint32_t)t->seed ^ (uint32_t)(t->seed >> 32),
+                     .update = t->update,
+                     .op = op,
+                     .cu_seqlens = t->batch->cu_seqlens,
+                     .sample = t->batch->sample,
+                     .num_seqs = t->batch->num_seqs};
+    return out;
+}
