@@ -1,0 +1,52 @@
+/* Layers: parameters and one call each. A layer's declare takes the name that the checkpoint gives it; all may fail only for memory, which
+ * parameters_layout reports. */
+#ifndef HONE_NN_LAYERS_H
+#define HONE_NN_LAYERS_H
+
+#include "trainer/autograd/ops.h"
+
+typedef struct Linear {
+    Parameter *weight, *bias; /* bias may be NULL */
+    WeightLayout layout;
+} Linear;
+/* name.weight (and name.bias), weights drawn with standard deviation std. */
+Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out, bool bias, WeightLayout layout, float std);
+Tensor *linear(Tape *t, const Linear *l, Tensor *x);
+Tensor *linear_act(Tape *t, const Linear *l, Tensor *x, Activation act); /* act(linear), made again in backward */
+
+typedef struct LayerNorm {
+    Parameter *weight, *bias;
+    float eps;
+} LayerNorm;
+LayerNorm layer_norm_declare(Parameters *ps, const char *name, int64_t hidden, float eps);
+Tensor *layer_norm(Tape *t, const LayerNorm *l, Tensor *x);
+
+typedef struct RmsNorm {
+    Parameter *weight;
+    float eps, offset; /* weight + offset multiplies: 0, or 1 for Gemma, whose weights start at 0 */
+} RmsNorm;
+RmsNorm rms_norm_declare(Parameters *ps, const char *name, int64_t hidden, float eps, float offset);
+Tensor *rms_norm(Tape *t, const RmsNorm *l, Tensor *x);
+
+typedef struct Embedding {
+    Parameter *weight;
+} Embedding;
+Embedding embedding_declare(Parameters *ps, const char *name, int64_t vocab, int64_t width, float std);
+/* onto: NULL, or what the rows are added to (consumed). */
+Tensor *embedding(Tape *t, const Embedding *l, Tensor *onto, const int32_t *ids, int64_t rows);
+
+typedef struct Attention {
+    AttentionSpec spec;
+    int32_t layer; /* its place in the key/value cache */
+} Attention;
+/* Over the sequences of the tape's batch, and over what the tape's cache holds when there is one. */
+Tensor *attention(Tape *t, const Attention *a, Tensor *q, Tensor *k, Tensor *v);
+/* q, k, v side by side in one tensor, as the spec's columns say. */
+Tensor *attention_packed(Tape *t, const Attention *a, Tensor *qkv);
+
+Tensor *dropout_add(Tape *t, Tensor *x, Tensor *residual, float p);
+
+/* "gelu_new" and its like, as configs name them. An unknown one is an error that lists them. */
+Status activation_find(const char *name, const char *where, Activation *out);
+
+#endif
