@@ -25,11 +25,11 @@ enum { VF = 8 };
 enum { VF = 4 };
 #endif
 
-typedef float vf __attribute__((vector_size(4 * VF), may_alias));
-typedef int32_t vi __attribute__((vector_size(4 * VF), may_alias));
-typedef uint32_t vu __attribute__((vector_size(4 * VF), may_alias));
-typedef uint64_t vu64 __attribute__((vector_size(4 * VF), may_alias));
-typedef double vd __attribute__((vector_size(4 * VF), may_alias)); /* VF / 2 doubles */
+typedef float vf __attribute__((vector_size(4 * VF)));
+typedef int32_t vi __attribute__((vector_size(4 * VF)));
+typedef uint32_t vu __attribute__((vector_size(4 * VF)));
+typedef uint64_t vu64 __attribute__((vector_size(4 * VF)));
+typedef double vd __attribute__((vector_size(4 * VF))); /* VF / 2 doubles */
 typedef float vf_at __attribute__((vector_size(4 * VF), may_alias, aligned(4)));
 
 /* ---- what differs between the sets ------------------------------------------------------------------------------------------- */

@@ -7,11 +7,20 @@
 #include "kernels/variant.h"
 
 #define FAMILIES(FAMILY)  \
+    FAMILY(activation)    \
+    FAMILY(adamw)         \
     FAMILY(basic)         \
     FAMILY(convert)       \
     FAMILY(cross_entropy) \
+    FAMILY(dropout)       \
     FAMILY(embedding)     \
-    FAMILY(linear)
+    FAMILY(gated)         \
+    FAMILY(layer_norm)    \
+    FAMILY(linear)        \
+    FAMILY(reduce)        \
+    FAMILY(rms_norm)      \
+    FAMILY(rope)          \
+    FAMILY(sgd)
 
 #define FAMILY_DECLARED(name) void VARIANT(name##_install)(Kernels *k);
 FAMILIES(FAMILY_DECLARED)

@@ -1,0 +1,136 @@
+/* Layer norm (Ba et al. 2016). A row is read from memory once and then from cache: mean, then variance around it (no cancellation), then y.
+ * Backward, with xhat = (x - mean) rstd and g = dy weight:  dx = rstd (g - mean(g) - xhat mean(g xhat));
+ * dweight = sum dy xhat, dbias = sum dy over rows: partial sums of CHUNK rows each, then added in the order of chunks. */
+#include <assert.h>
+
+#include "kernels/cpu/families.h"
+#include "kernels/vec.h"
+
+enum { FORWARD_ELEMENTS = 1 << 14, CHUNK = 32, COLUMNS = 256 };
+
+typedef struct Forward {
+    float *y, *mean, *rstd;
+    const float *x, *weight, *bias;
+    int64_t rows, hidden, rows_per_task;
+    float eps;
+} Forward;
+
+typedef struct Backward {
+    float *dx, *dweight, *dbias, *partial; /* partial [chunks, 2, hidden] */
+    const float *dy, *x, *mean, *rstd, *weight;
+    int64_t rows, hidden;
+    bool accumulate_dx, accumulate_params;
+} Backward;
+
+static void forward_row(const Forward *a, int64_t row)
+{
+    const float *x = a->x + row * a->hidden;
+    float *y = a->y + row * a->hidden;
+    int64_t n = a->hidden, whole = n - n % (2 * VF);
+    vf s0 = vf_zero(), s1 = vf_zero();
+    for (int64_t i = 0; i < whole; i += 2 * VF) s0 += vf_load(x + i), s1 += vf_load(x + i + VF);
+    for (int64_t i = whole; i < n; i += VF) s0 += vf_get(x + i, n - i);
+    float mean = vf_sum(s0 + s1) / (float)n;
+    s0 = s1 = vf_zero();
+    for (int64_t i = 0; i < whole; i += 2 * VF) {
+        vf d0 = vf_load(x + i) - mean, d1 = vf_load(x + i + VF) - mean;
+        s0 = vf_fma(d0, d0, s0), s1 = vf_fma(d1, d1, s1);
+    }
+    for (int64_t i = whole; i < n; i += VF) {
+        vf d = vf_where(vi_lanes() < (int32_t)(n - i), vf_get(x + i, n - i) - mean);
+        s0 = vf_fma(d, d, s0);
+    }
+    float rstd = 1.0f / sqrtf(vf_sum(s0 + s1) / (float)n + a->eps);
+    for (int64_t i = 0; i < n; i += VF) {
+        vf v = (vf_get(x + i, n - i) - mean) * rstd;
+        vf_put(y + i, vf_fma(v, vf_get(a->weight + i, n - i), a->bias ? vf_get(a->bias + i, n - i) : vf_zero()), n - i);
+    }
+    if (a->mean) a->mean[row] = mean, a->rstd[row] = rstd;
+}
+
+static void forward_rows(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const Forward *a = context;
+    int64_t from = task * a->rows_per_task, to = from + a->rows_per_task;
+    for (int64_t row = from; row < to && row < a->rows; row++) forward_row(a, row);
+}
+
+static void layer_norm_forward(Stream *s, Dtype dtype, void *y, float *mean, float *rstd, const void *x, const void *weight,
+                               const void *bias, int64_t rows, int64_t hidden, float eps)
+{
+    assert(dtype == DTYPE_F32), (void)dtype;
+    Forward a = {.y = y, .mean = mean, .rstd = rstd, .x = x, .weight = weight, .bias = bias, .rows = rows, .hidden = hidden, .eps = eps};
+    a.rows_per_task = 1 + FORWARD_ELEMENTS / (hidden + 1);
+    threads_run(stream_threads(s), (rows + a.rows_per_task - 1) / a.rows_per_task, forward_rows, &a);
+}
+
+/* The row's part of dweight and dbias is added to (first: written to) dweight and dbias [hidden]. */
+static void backward_row(const Backward *a, int64_t row, float *dweight, float *dbias, bool first)
+{
+    const float *x = a->x + row * a->hidden, *dy = a->dy + row * a->hidden;
+    float *dx = a->dx + row * a->hidden;
+    int64_t n = a->hidden;
+    float mean = a->mean[row], rstd = a->rstd[row];
+    vf sum = vf_zero(), sum_xhat = vf_zero();
+    for (int64_t i = 0; i < n; i += VF) {
+        vf xhat = (vf_get(x + i, n - i) - mean) * rstd, d = vf_get(dy + i, n - i), g = d * vf_get(a->weight + i, n - i);
+        sum += g;
+        sum_xhat = vf_fma(g, xhat, sum_xhat);
+        vf_put(dweight + i, first ? d * xhat : vf_fma(d, xhat, vf_get(dweight + i, n - i)), n - i);
+        vf_put(dbias + i, first ? d : d + vf_get(dbias + i, n - i), n - i);
+    }
+    float mean_g = vf_sum(sum) / (float)n, mean_g_xhat = vf_sum(sum_xhat) / (float)n;
+    for (int64_t i = 0; i < n; i += VF) {
+        vf xhat = (vf_get(x + i, n - i) - mean) * rstd, g = vf_get(dy + i, n - i) * vf_get(a->weight + i, n - i);
+        vf v = (g - mean_g - xhat * mean_g_xhat) * rstd;
+        vf_put(dx + i, a->accumulate_dx ? v + vf_get(dx + i, n - i) : v, n - i);
+    }
+}
+
+static void backward_chunk(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const Backward *a = context;
+    float *dweight = a->partial + task * 2 * a->hidden;
+    for (int64_t row = task * CHUNK; row < (task + 1) * CHUNK && row < a->rows; row++)
+        backward_row(a, row, dweight, dweight + a->hidden, row == task * CHUNK);
+}
+
+/* Adds the chunks' partial sums, for COLUMNS columns. */
+static void add_chunks(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const Backward *a = context;
+    int64_t to = (task + 1) * COLUMNS < a->hidden ? (task + 1) * COLUMNS : a->hidden, chunks = (a->rows + CHUNK - 1) / CHUNK;
+    for (int64_t i = task * COLUMNS; i < to; i += VF) {
+        vf w = vf_zero(), b = vf_zero();
+        for (int64_t c = 0; c < chunks; c++) {
+            w += vf_get(a->partial + c * 2 * a->hidden + i, to - i);
+            b += vf_get(a->partial + (c * 2 + 1) * a->hidden + i, to - i);
+        }
+        vf_put(a->dweight + i, a->accumulate_params ? w + vf_get(a->dweight + i, to - i) : w, to - i);
+        if (a->dbias) vf_put(a->dbias + i, a->accumulate_params ? b + vf_get(a->dbias + i, to - i) : b, to - i);
+    }
+}
+
+static void layer_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, float *dbias, const void *dy, const void *x,
+                                const float *mean, const float *rstd, const void *weight, int64_t rows, int64_t hidden,
+                                bool accumulate_dx, bool accumulate_params)
+{
+    assert(dtype == DTYPE_F32), (void)dtype;
+    int64_t chunks = (rows + CHUNK - 1) / CHUNK;
+    Backward a = {.dx = dx, .dweight = dweight, .dbias = dbias, .dy = dy, .x = x, .mean = mean, .rstd = rstd,
+              .weight = weight, .rows = rows, .hidden = hidden, .accumulate_dx = accumulate_dx, .accumulate_params = accumulate_params};
+    size_t bytes = (size_t)chunks * 2 * (size_t)hidden * sizeof(float);
+    a.partial = stream_scratch(s, 0, 0, bytes);
+    if (stream_failed(s) && bytes > 4096) return;
+    threads_run(stream_threads(s), chunks, backward_chunk, &a);
+    threads_run(stream_threads(s), (hidden + COLUMNS - 1) / COLUMNS, add_chunks, &a);
+}
+
+void VARIANT(layer_norm_install)(Kernels *k)
+{
+    k->layer_norm_forward = layer_norm_forward;
+    k->layer_norm_backward = layer_norm_backward;
+}

@@ -1,0 +1,123 @@
+/* RMS norm (Zhang and Sennrich 2019): y = x rstd w, w = weight + offset. A row is read from memory once and then from cache.
+ * Backward, with xhat = x rstd and g = dy w:  dx = rstd (g - xhat mean(g xhat));
+ * dweight = sum of dy xhat over rows: partial sums of CHUNK rows each, then added in the order of chunks. */
+#include <assert.h>
+
+#include "kernels/cpu/families.h"
+#include "kernels/vec.h"
+
+enum { FORWARD_ELEMENTS = 1 << 14, CHUNK = 32, COLUMNS = 256 };
+
+typedef struct Forward {
+    float *y, *rstd;
+    const float *x, *weight;
+    int64_t rows, hidden, rows_per_task;
+    float eps, offset;
+} Forward;
+
+typedef struct Backward {
+    float *dx, *dweight, *partial; /* partial [chunks, hidden] */
+    const float *dy, *x, *rstd, *weight;
+    int64_t rows, hidden;
+    float offset;
+    bool accumulate_dx, accumulate_params;
+} Backward;
+
+static void forward_row(const Forward *a, int64_t row)
+{
+    const float *x = a->x + row * a->hidden;
+    float *y = a->y + row * a->hidden;
+    int64_t n = a->hidden, whole = n - n % (2 * VF);
+    vf s0 = vf_zero(), s1 = vf_zero();
+    for (int64_t i = 0; i < whole; i += 2 * VF) {
+        vf x0 = vf_load(x + i), x1 = vf_load(x + i + VF);
+        s0 = vf_fma(x0, x0, s0), s1 = vf_fma(x1, x1, s1);
+    }
+    for (int64_t i = whole; i < n; i += VF) {
+        vf v = vf_get(x + i, n - i);
+        s0 = vf_fma(v, v, s0);
+    }
+    float rstd = 1.0f / sqrtf(vf_sum(s0 + s1) / (float)n + a->eps);
+    for (int64_t i = 0; i < n; i += VF)
+        vf_put(y + i, vf_get(x + i, n - i) * rstd * (vf_get(a->weight + i, n - i) + a->offset), n - i);
+    if (a->rstd) a->rstd[row] = rstd;
+}
+
+static void forward_rows(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const Forward *a = context;
+    int64_t from = task * a->rows_per_task, to = from + a->rows_per_task;
+    for (int64_t row = from; row < to && row < a->rows; row++) forward_row(a, row);
+}
+
+static void rms_norm_forward(Stream *s, Dtype dtype, void *y, float *rstd, const void *x, const void *weight, int64_t rows, int64_t hidden,
+                             float eps, float offset)
+{
+    assert(dtype == DTYPE_F32), (void)dtype;
+    Forward a = {.y = y, .rstd = rstd, .x = x, .weight = weight, .rows = rows, .hidden = hidden, .eps = eps, .offset = offset};
+    a.rows_per_task = 1 + FORWARD_ELEMENTS / (hidden + 1);
+    threads_run(stream_threads(s), (rows + a.rows_per_task - 1) / a.rows_per_task, forward_rows, &a);
+}
+
+/* The row's part of dweight is added to (first: written to) dweight [hidden]. */
+static void backward_row(const Backward *a, int64_t row, float *dweight, bool first)
+{
+    const float *x = a->x + row * a->hidden, *dy = a->dy + row * a->hidden;
+    float *dx = a->dx + row * a->hidden;
+    int64_t n = a->hidden;
+    float rstd = a->rstd[row];
+    vf sum = vf_zero();
+    for (int64_t i = 0; i < n; i += VF) {
+        vf xhat = vf_get(x + i, n - i) * rstd, d = vf_get(dy + i, n - i);
+        sum = vf_fma(d * (vf_get(a->weight + i, n - i) + a->offset), xhat, sum);
+        vf_put(dweight + i, first ? d * xhat : vf_fma(d, xhat, vf_get(dweight + i, n - i)), n - i);
+    }
+    float mean_g_xhat = vf_sum(sum) / (float)n;
+    for (int64_t i = 0; i < n; i += VF) {
+        vf xhat = vf_get(x + i, n - i) * rstd, g = vf_get(dy + i, n - i) * (vf_get(a->weight + i, n - i) + a->offset);
+        vf v = (g - xhat * mean_g_xhat) * rstd;
+        vf_put(dx + i, a->accumulate_dx ? v + vf_get(dx + i, n - i) : v, n - i);
+    }
+}
+
+static void backward_chunk(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const Backward *a = context;
+    for (int64_t row = task * CHUNK; row < (task + 1) * CHUNK && row < a->rows; row++)
+        backward_row(a, row, a->partial + task * a->hidden, row == task * CHUNK);
+}
+
+/* Adds the chunks' partial sums, for COLUMNS columns. */
+static void add_chunks(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const Backward *a = context;
+    int64_t to = (task + 1) * COLUMNS < a->hidden ? (task + 1) * COLUMNS : a->hidden, chunks = (a->rows + CHUNK - 1) / CHUNK;
+    for (int64_t i = task * COLUMNS; i < to; i += VF) {
+        vf w = vf_zero();
+        for (int64_t c = 0; c < chunks; c++) w += vf_get(a->partial + c * a->hidden + i, to - i);
+        vf_put(a->dweight + i, a->accumulate_params ? w + vf_get(a->dweight + i, to - i) : w, to - i);
+    }
+}
+
+static void rms_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, const void *dy, const void *x, const float *rstd,
+                              const void *weight, int64_t rows, int64_t hidden, float offset, bool accumulate_dx, bool accumulate_params)
+{
+    assert(dtype == DTYPE_F32), (void)dtype;
+    int64_t chunks = (rows + CHUNK - 1) / CHUNK;
+    Backward a = {.dx = dx, .dweight = dweight, .dy = dy, .x = x, .rstd = rstd, .weight = weight, .rows = rows, .hidden = hidden,
+                  .offset = offset, .accumulate_dx = accumulate_dx, .accumulate_params = accumulate_params};
+    size_t bytes = (size_t)chunks * (size_t)hidden * sizeof(float);
+    a.partial = stream_scratch(s, 0, 0, bytes);
+    if (stream_failed(s) && bytes > 4096) return;
+    threads_run(stream_threads(s), chunks, backward_chunk, &a);
+    threads_run(stream_threads(s), (hidden + COLUMNS - 1) / COLUMNS, add_chunks, &a);
+}
+
+void VARIANT(rms_norm_install)(Kernels *k)
+{
+    k->rms_norm_forward = rms_norm_forward;
+    k->rms_norm_backward = rms_norm_backward;
+}
