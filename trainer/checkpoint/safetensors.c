@@ -17,7 +17,7 @@
 /* Element types that a file may name; those with a Dtype can be read. F4 and F6 elements are smaller than a byte. */
 static const struct {
     const char *name;
-    unsigned bits = 0;
+    unsigned bits;
     Dtype dtype;
 } types[] = {
     {"F32", 32, DTYPE_F32},      {"BF16", 16, DTYPE_BF16},    {"F16", 16, DTYPE_F16},      {"F64", 64, DTYPE_F64},
