@@ -24,16 +24,25 @@ typedef struct Loss {
     float scale, smoothing, softcap, z_loss;
 } Loss;
 
+/* NaN if there is one: softmax alone would hide it, and a run that has diverged must say so. */
 static float max_of(const float *z, int64_t n)
 {
-    vf top[4], least = vf_set(-INFINITY);
-    for (int l = 0; l < 4; l++) top[l] = least;
+    vf top[4];
+    vi nan = vi_set(0);
+    for (int l = 0; l < 4; l++) top[l] = vf_set(-INFINITY);
     int64_t i = 0;
     for (; i + 4 * VF <= n; i += 4 * VF)
-        for (int l = 0; l < 4; l++) top[l] = vf_max(top[l], vf_load(z + i + l * VF));
-    float most = vf_largest(vf_max(vf_max(top[0], top[1]), vf_max(top[2], top[3])));
-    for (; i < n; i++) most = z[i] > most ? z[i] : most;
-    return most;
+        for (int l = 0; l < 4; l++) {
+            vf v = vf_load(z + i + l * VF);
+            top[l] = vf_max(top[l], v);
+            nan |= v != v;
+        }
+    float most = vf_largest(vf_max(vf_max(top[0], top[1]), vf_max(top[2], top[3]))), tail = 0;
+    for (; i < n; i++) {
+        most = z[i] > most ? z[i] : most;
+        tail += z[i] != z[i];
+    }
+    return tail + vf_sum(vf_where(nan, vf_set(1))) > 0 ? NAN : most;
 }
 
 /* Sums are kept in four vectors and every FLUSH elements go to a double: rows are long. */

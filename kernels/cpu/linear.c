@@ -14,18 +14,6 @@ typedef struct Epilogue {
     Activation act;
 } Epilogue;
 
-/* TEMPORARY until activation.c is there */
-__attribute__((weak)) void VARIANT(activation_span)(float *y, const float *pre, int64_t n, Activation act);
-#include <math.h>
-__attribute__((weak)) void VARIANT(activation_span)(float *y, const float *pre, int64_t n, Activation act)
-{
-    for (int64_t i = 0; i < n; i++) {
-        float x = pre[i];
-        y[i] = act == ACT_NONE ? x : act == ACT_RELU ? fmaxf(x, 0) : act == ACT_TANH ? tanhf(x) : act == ACT_SILU ? x / (1 + expf(-x)) :
-               act == ACT_GELU ? 0.5f * x * (1 + erff(x * 0.70710678f)) : 0.5f * x * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
-    }
-}
-
 static void finish_tile(void *context, float *c, int64_t ldc, int64_t row, int64_t col, int64_t rows, int64_t cols)
 {
     const Epilogue *e = context;

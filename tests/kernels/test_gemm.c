@@ -1,0 +1,124 @@
+/* kernels/gemm.c against a double reference; the same bits for every number of threads, with each instruction set of the library. */
+#include "tests/kernels/kernel_test.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct Case { bool trans_a, trans_b, accumulate; int64_t m, n, k; } Case;
+
+static void reference(const Case *c, const float *a, int64_t lda, const float *b, int64_t ldb, const float *before, int64_t ldc, double *want)
+{
+    for (int64_t i = 0; i < c->m; i++)
+        for (int64_t j = 0; j < c->n; j++) {
+            double sum = c->accumulate ? before[i * ldc + j] : 0;
+            for (int64_t p = 0; p < c->k; p++)
+                sum += (double)a[c->trans_a ? p * lda + i : i * lda + p] * b[c->trans_b ? j * ldb + p : p * ldb + j];
+            want[i * c->n + j] = sum;
+        }
+}
+
+static void check(Stream *const streams[3], const Case *c, int64_t pad)
+{
+    int64_t lda = (c->trans_a ? c->m : c->k) + pad, ldb = (c->trans_b ? c->k : c->n) + pad, ldc = c->n + pad;
+    float *a = numbers((c->trans_a ? c->k : c->m) * lda, 1), *b = numbers((c->trans_b ? c->n : c->k) * ldb, 2);
+    float *before = numbers(c->m * ldc, 3), *first = NULL;
+    double *want = zeros(c->m * c->n);
+    reference(c, a, lda, b, ldb, before, ldc, want);
+    for (int t = 0; t < 3; t++) {
+        float *y = copy_of(before, c->m * ldc);
+        gemm(streams[t], c->trans_a, c->trans_b, c->m, c->n, c->k, a, lda, b, ldb, y, ldc, c->accumulate, NULL, NULL);
+        for (int64_t i = 0; i < c->m; i++) {
+            assert_close("gemm", y + i * ldc, want + i * c->n, c->n, 1e-6 * (double)(c->k + 1));
+            assert_same_bits("beside C", y + i * ldc + c->n, before + i * ldc + c->n, pad); /* nothing else is touched */
+        }
+        if (first) assert_same_bits("threads", first, y, c->m * ldc);
+        else first = copy_of(y, c->m * ldc);
+        free(y);
+    }
+    free(a), free(b), free(before), free(first), free(want);
+}
+
+static void check_all(void)
+{
+    static const int64_t sizes[][3] = {{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 257, 33}, {257, 1, 13}, {13, 33, 1},
+                                       {33, 13, 65}, {129, 257, 65}, {300, 700, 17}, {70, 1201, 40}};
+    Stream *streams[3] = {stream_new_cpu(1), stream_new_cpu(2), stream_new_cpu(3)};
+    for (size_t i = 0; i < COUNT(sizes); i++)
+        for (int bits = 0; bits < 8; bits++) {
+            Case c = {bits & 1, bits >> 1 & 1, bits >> 2 & 1, sizes[i][0], sizes[i][1], sizes[i][2]};
+            check(streams, &c, bits % 3);
+        }
+    for (int t = 0; t < 3; t++) stream_free(streams[t]);
+}
+
+/* The library keeps the first set that it is told, so each has a process. */
+static void equals_the_reference_with_each_instruction_set_and_thread_count(void **state)
+{
+    (void)state;
+    unsigned machine = isa_detect(), isa = 0;
+    for (unsigned bit = ISA_BASE; bit <= ISA_AVX512; bit <<= 1) {
+        if (!(machine & bit)) continue;
+        isa |= bit;
+        fflush(NULL);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (!child) {
+            gemm_set_isa(isa);
+            check_all();
+            _exit(0); /* a failed assertion returns to cmocka in the child: it exits with another status below */
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (status) fail_msg("with %s", isa_name(isa));
+    }
+}
+
+typedef struct Seen { int64_t rows, cols; float *c; unsigned char *visits; int64_t ldc; } Seen;
+
+static void visit(void *context, float *c, int64_t ldc, int64_t row, int64_t col, int64_t rows, int64_t cols)
+{
+    Seen *s = context;
+    if (ldc != s->ldc || c != s->c + row * ldc + col || row + rows > s->rows || col + cols > s->cols) abort();
+    for (int64_t i = row; i < row + rows; i++)
+        for (int64_t j = col; j < col + cols; j++) s->visits[i * s->cols + j]++, s->c[i * ldc + j] += 1000;
+}
+
+static void epilogue_sees_every_element_once_when_it_is_finished(void **state)
+{
+    (void)state;
+    Stream *s = stream_new_cpu(2);
+    int64_t m = 301, n = 517, k = 9;
+    float *a = numbers(m * k, 1), *b = numbers(k * n, 2), *plain = rubbish(m * n), *y = rubbish(m * n);
+    Seen seen = {m, n, y, calloc((size_t)(m * n), 1), n};
+    gemm(s, false, false, m, n, k, a, k, b, n, plain, n, false, NULL, NULL);
+    gemm(s, false, false, m, n, k, a, k, b, n, y, n, false, visit, &seen);
+    for (int64_t i = 0; i < m * n; i++) {
+        assert_int_equal(seen.visits[i], 1);
+        plain[i] += 1000;
+    }
+    assert_same_bits("epilogue", y, plain, m * n);
+    free(a), free(b), free(plain), free(y), free(seen.visits);
+    stream_free(s);
+}
+
+static void serial_scales_and_adds(void **state)
+{
+    (void)state;
+    float a[] = {1, 2, 3, 4}, b[] = {5, 6, 7, 8}, c[] = {1, 1, 1, 1}, d[] = {1, NAN};
+    gemm_serial(false, false, 2, 2, 2, 0.5f, a, 2, b, 2, 2, c, 2);
+    float want[] = {0.5f * 19 + 2, 0.5f * 22 + 2, 0.5f * 43 + 2, 0.5f * 50 + 2};
+    assert_same_bits("serial", c, want, 4);
+    gemm_serial(false, false, 1, 2, 0, 1, a, 1, b, 2, 0, d, 2); /* an empty sum overwrites, whatever was there */
+    assert_true(d[0] == 0 && d[1] == 0);
+    assert_non_null(gemm_library());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_the_reference_with_each_instruction_set_and_thread_count),
+        cmocka_unit_test(epilogue_sees_every_element_once_when_it_is_finished),
+        cmocka_unit_test(serial_scales_and_adds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
