@@ -1,0 +1,100 @@
+/* config.json: read, made from scratch, and written again. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/models/model.h"
+
+Status model_config_read(const char *dir, cJSON **out)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    TRY(arena_new(&arena));
+    if (!path_exists(dir))
+        RAISE(MISSING, "%s: no such directory; model_name_or_path wants a directory in the Hugging Face format (config.json, "
+              "model.safetensors, tokenizer.json)", dir);
+    char *path = path_join(arena, dir, "config.json");
+    TRY_MEMORY(path);
+    if (!path_exists(path)) RAISE(MISSING, "%s: there is no config.json in it; is this a model directory?", dir);
+    TRY(json_read_file(path, out));
+    if (!cJSON_IsObject(*out)) {
+        cJSON_Delete(*out);
+        *out = NULL;
+        RAISE(FORMAT, "%s: must hold a JSON object", path);
+    }
+done:
+    arena_free(arena);
+    return st;
+}
+
+/* The type of an override's value: a number, true, false, null, or a text. */
+static cJSON *override_value(const char *text)
+{
+    char *end;
+    if (strcmp(text, "true") == 0 || strcmp(text, "True") == 0) return cJSON_CreateTrue();
+    if (strcmp(text, "false") == 0 || strcmp(text, "False") == 0) return cJSON_CreateFalse();
+    if (strcmp(text, "null") == 0 || strcmp(text, "None") == 0) return cJSON_CreateNull();
+    long long integer = strtoll(text, &end, 10);
+    if (*text && !*end) return json_new_int(integer);
+    double real = strtod(text, &end);
+    return *text && !*end ? json_new_real(real) : cJSON_CreateString(text);
+}
+
+Status model_config_make(const char *model_type, const char *overrides, cJSON **out)
+{
+    Status st = OK;
+    char *text = NULL;
+    cJSON *config = cJSON_CreateObject();
+    if (!config || !cJSON_AddStringToObject(config, "model_type", model_type) || !(text = strdup(overrides ? overrides : "")))
+        RAISE(MEMORY, "out of memory");
+    char *rest = text;
+    for (char *pair = strtok_r(text, ",", &rest); pair; pair = strtok_r(NULL, ",", &rest)) {
+        while (*pair == ' ') pair++;
+        char *equals = strchr(pair, '=');
+        if (!equals || equals == pair) RAISE(USAGE, "config_overrides: `%s` is not key=value", pair);
+        *equals = '\0';
+        cJSON_DeleteItemFromObjectCaseSensitive(config, pair);
+        if (!cJSON_AddItemToObject(config, pair, override_value(equals + 1))) RAISE(MEMORY, "out of memory");
+    }
+    *out = config;
+    config = NULL;
+done:
+    cJSON_Delete(config);
+    free(text);
+    return st;
+}
+
+static void replace(cJSON *object, const char *key, cJSON *value)
+{
+    if (cJSON_HasObjectItem(object, key)) cJSON_ReplaceItemInObjectCaseSensitive(object, key, value);
+    else cJSON_AddItemToObject(object, key, value);
+}
+
+cJSON *model_config_out(const Model *m)
+{
+    cJSON *config = cJSON_Duplicate(m->config, true), *classes = cJSON_CreateArray();
+    if (!config || !classes) {
+        cJSON_Delete(config);
+        cJSON_Delete(classes);
+        return NULL;
+    }
+    cJSON_AddItemToArray(classes, cJSON_CreateString(m->type->architecture));
+    replace(config, "architectures", classes);
+    cJSON_DeleteItemFromObjectCaseSensitive(config, "torch_dtype"); /* the old name of dtype */
+    replace(config, "dtype", cJSON_CreateString("float32"));
+    return config;
+}
+
+Status config_activation(const cJSON *config, const char *where, const char *key, const char *fallback, Activation *out)
+{
+    const char *name;
+    Status st = json_string_or(config, where, key, fallback, &name);
+    return st ? st : activation_find(name, where, out);
+}
+
+Status config_positive(const cJSON *config, const char *where, const char *key, int64_t fallback, int64_t *out)
+{
+    Status st = json_int_or(config, where, key, fallback, out);
+    if (!st && (*out < 1 || *out > INT32_MAX))
+        st = status_raise(STATUS_FORMAT, "%s: `%s` is %lld; it must be between 1 and 2147483647", where, key, (long long)*out);
+    return st;
+}

@@ -1,0 +1,94 @@
+/* Weights from a model directory into the parameters, by name. */
+#include <string.h>
+
+#include "trainer/models/model.h"
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), e = strlen(end);
+    return n >= e && strcmp(name + n - e, end) == 0;
+}
+
+static bool is_ignored(const Model *m, const char *name)
+{
+    for (const char *const *end = m->type->ignored; end && *end; end++)
+        if (ends_with(name, *end)) return true;
+    return false;
+}
+
+/* By its name, or by its name without the type's prefix. */
+static const TensorInfo *find(const Model *m, const TensorStore *store, const Parameter *p)
+{
+    const TensorInfo *info = tensor_store_find(store, p->spec.name);
+    size_t n = m->type->prefix ? strlen(m->type->prefix) : 0;
+    return !info && n && strncmp(p->spec.name, m->type->prefix, n) == 0 ? tensor_store_find(store, p->spec.name + n) : info;
+}
+
+static bool same_shape(const TensorInfo *info, const Parameter *p)
+{
+    if (info->ndim != p->spec.ndim) return false;
+    for (int i = 0; i < info->ndim; i++)
+        if (info->shape[i] != p->spec.shape[i]) return false;
+    return true;
+}
+
+static bool is_float(const TensorInfo *info)
+{
+    return info->dtype == DTYPE_F32 || info->dtype == DTYPE_BF16 || info->dtype == DTYPE_F16 || info->dtype == DTYPE_F64;
+}
+
+/* The parameter that a tensor of the file belongs to; NULL: none. */
+static const Parameter *owner_of(const Model *m, const TensorStore *store, const TensorInfo *info)
+{
+    for (size_t i = 0; i < m->params.count; i++)
+        if (find(m, store, m->params.list[i]) == info) return m->params.list[i];
+    return NULL;
+}
+
+/* A head that is tied is saved by some writers all the same: fine when it is a copy, which the names of old files cannot tell. */
+static bool is_tied_head(const Model *m, const TensorInfo *info)
+{
+    return strcmp(info->name, "lm_head.weight") == 0 && !parameter_find(&m->params, "lm_head.weight");
+}
+
+static Status list_problems(const Model *m, const TensorStore *store, const char *path)
+{
+    Status st = OK;
+    Text text = {0};
+    char want[192], have[192];
+    for (size_t i = 0; i < m->params.count; i++) {
+        const Parameter *p = m->params.list[i];
+        const TensorInfo *info = find(m, store, p);
+        if (!info)
+            text_printf(&text, "\n  missing: %s %s", p->spec.name, shape_text(p->spec.shape, p->spec.ndim, want));
+        else if (!same_shape(info, p))
+            text_printf(&text, "\n  wrong shape: %s is %s, the config says %s", info->name, shape_text(info->shape, info->ndim, have),
+                        shape_text(p->spec.shape, p->spec.ndim, want));
+        else if (!is_float(info))
+            text_printf(&text, "\n  wrong type: %s is %s; F32, BF16, F16 and F64 can be read", info->name, info->type);
+    }
+    for (size_t i = 0; i < tensor_store_count(store); i++) {
+        const TensorInfo *info = tensor_store_at(store, i);
+        if (!is_ignored(m, info->name) && !is_tied_head(m, info) && !owner_of(m, store, info))
+            text_printf(&text, "\n  unexpected: %s %s", info->name, shape_text(info->shape, info->ndim, have));
+    }
+    if (text.size) RAISE(FORMAT, "%s: the weights do not fit the config (%s):%s", path, m->type->name, text.data);
+done:
+    text_free(&text);
+    return st;
+}
+
+Status model_load(Model *m, const char *path)
+{
+    Status st = OK;
+    TensorStore *store = NULL;
+    TRY(tensor_store_open(path, &store));
+    TRY(list_problems(m, store, path));
+    for (size_t i = 0; i < m->params.count; i++) {
+        Parameter *p = m->params.list[i];
+        TRY(tensor_read(find(m, store, p), 0, p->count, DTYPE_F32, p->value.data));
+    }
+done:
+    tensor_store_close(store);
+    return st;
+}

@@ -1,0 +1,60 @@
+/* What all models share: configs, loading by name, drawing. */
+#include "trainer/models/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/models/registry.h"
+
+static Status unknown_type(const char *name, const char *where)
+{
+#define NAME(type) " " #type
+    return status_raise(STATUS_UNSUPPORTED, "%s: model_type `%s` is not one that hone has:" MODELS(NAME), where, name);
+}
+
+Status model_new(cJSON *config, const char *where, Model **out)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    const char *name;
+    TRY(json_string(config, where, "model_type", &name));
+    const ModelType *type = model_type_find(name);
+    if (!type) TRY(unknown_type(name, where));
+    TRY(arena_new(&arena));
+    Model *m = arena_alloc(arena, type->bytes);
+    TRY_MEMORY(m);
+    m->type = type;
+    m->arena = arena;
+    m->config = config;
+    parameters_init(&m->params, arena);
+    TRY(type->declare(m, where));
+    TRY(parameters_layout(&m->params));
+    *out = m;
+    return OK;
+done:
+    cJSON_Delete(config);
+    arena_free(arena);
+    return st;
+}
+
+void model_free(Model *m)
+{
+    if (!m) return;
+    cJSON_Delete(m->config);
+    arena_free(m->arena);
+}
+
+void model_draw(Model *m, uint64_t seed)
+{
+    for (size_t i = 0; i < m->params.count; i++) parameter_draw(m->params.list[i], seed);
+}
+
+Tensor *model_forward(Tape *t, const Model *m, const Batch *batch) { return m->type->forward(t, m, batch); }
+
+int64_t model_flos_parameters(const Model *m)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < m->params.count; i++)
+        if (!m->params.list[i]->spec.embedding) count += m->params.list[i]->count;
+    return count;
+}
