@@ -1,0 +1,111 @@
+/* Cuts what a rank owns at the bounds of decay runs and blocks once; a step walks that list. */
+#include "optim/optimizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { SEGMENT_LIMIT = 16 * KERNEL_BLOCK }; /* a guard covers one: small enough to copy aside, large enough for all threads */
+
+typedef struct Segment { int64_t begin, at, count; bool decays; } Segment;
+
+struct Optimizer {
+    const OptimizerType *type;
+    OptimizerConfig config;
+    const Kernels *k;
+    Stream *stream;
+    int64_t steps, state_count;
+    int64_t *at;
+    Segment *segments;
+    size_t num_segments, capacity;
+    float *states[2];
+    size_t state_bytes;
+};
+
+static Status add_segment(Optimizer *o, Segment s)
+{
+    if (o->num_segments == o->capacity) {
+        size_t capacity = o->capacity ? 2 * o->capacity : 64;
+        Segment *grown = realloc(o->segments, capacity * sizeof *grown);
+        if (!grown) return status_raise(STATUS_MEMORY, "out of memory");
+        o->segments = grown;
+        o->capacity = capacity;
+    }
+    o->segments[o->num_segments++] = s;
+    return OK;
+}
+
+static Status cut(Optimizer *o, OptimizerRange range, int64_t at, const DecayRun *runs, int num_runs)
+{
+    Status st = OK;
+    for (int r = 0; r < num_runs; r++) {
+        int64_t begin = runs[r].begin > range.begin ? runs[r].begin : range.begin;
+        int64_t end = runs[r].end < range.end ? runs[r].end : range.end;
+        for (int64_t count; begin < end; begin += count) {
+            count = end - begin < SEGMENT_LIMIT ? end - begin : SEGMENT_LIMIT;
+            TRY(add_segment(o, (Segment){begin, at + begin - range.begin, count, runs[r].decays}));
+        }
+    }
+done:
+    return st;
+}
+
+Status optimizer_new(const OptimizerType *type, const OptimizerConfig *config, const Kernels *k, Stream *s, const OptimizerRange *ranges,
+                     int num_ranges, const DecayRun *runs, int num_runs, Optimizer **out)
+{
+    Status st = OK;
+    Optimizer *o = calloc(1, sizeof *o);
+    if (!o) RAISE(MEMORY, "out of memory");
+    *o = (Optimizer){.type = type, .config = *config, .k = k, .stream = s};
+    if (!(o->at = calloc((size_t)num_ranges + 1, sizeof *o->at))) RAISE(MEMORY, "out of memory");
+    for (int i = 0; i < num_ranges; i++) {
+        o->at[i] = o->state_count;
+        TRY(cut(o, ranges[i], o->state_count, runs, num_runs));
+        o->state_count += ranges[i].end - ranges[i].begin;
+    }
+    o->state_bytes = (size_t)o->state_count * sizeof(float) + 4096;
+    for (int i = 0; i < type->num_states; i++) { /* mmap: zero, and no memory until the first step */
+        void *p = mmap(NULL, o->state_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED) RAISE(MEMORY, "out of memory: %zu MB of optimizer state", o->state_bytes >> 20);
+        madvise(p, o->state_bytes, MADV_HUGEPAGE);
+        o->states[i] = p;
+    }
+    *out = o;
+    return OK;
+done:
+    optimizer_free(o);
+    return st;
+}
+
+void optimizer_free(Optimizer *o)
+{
+    if (!o) return;
+    for (int i = 0; i < 2; i++)
+        if (o->states[i]) munmap(o->states[i], o->state_bytes);
+    free(o->segments);
+    free(o->at);
+    free(o);
+}
+
+void optimizer_step(Optimizer *o, float *weights, const float *grads, float grad_scale, double lr, OptimizerGuard *guard, void *context)
+{
+    o->steps++;
+    for (size_t i = 0; i < o->num_segments; i++) {
+        const Segment *s = &o->segments[i];
+        float *states[2] = {o->states[0] ? o->states[0] + s->at : NULL, o->states[1] ? o->states[1] + s->at : NULL};
+        if (guard) {
+            guard(context, weights + s->begin, (size_t)s->count * sizeof(float));
+            for (int j = 0; j < o->type->num_states; j++) guard(context, states[j], (size_t)s->count * sizeof(float));
+        }
+        o->type->update(o->k, o->stream, &o->config, weights + s->begin, states, grads + s->begin, s->count, grad_scale, lr,
+                        s->decays ? o->config.weight_decay : 0, o->steps);
+    }
+}
+
+int64_t optimizer_steps(const Optimizer *o) { return o->steps; }
+void optimizer_set_steps(Optimizer *o, int64_t steps) { o->steps = steps; }
+int optimizer_num_states(const Optimizer *o) { return o->type->num_states; }
+const char *optimizer_state_name(const Optimizer *o, int i) { return o->type->states[i]; }
+float *optimizer_state(Optimizer *o, int i) { return o->states[i]; }
+int64_t optimizer_at(const Optimizer *o, int range) { return o->at[range]; }
+int64_t optimizer_state_count(const Optimizer *o) { return o->state_count; }
