@@ -1,7 +1,7 @@
 /* A thread that collates batches ahead of the step and sleeps when it is far enough ahead.
  *
  * Steps live in a ring of slots, each with its own arena: after every slot was used once at its largest, nothing
- * is allocated. An error in the thread comes, with its message, from the loader_next that would have given that step. */
+ * is allocated. An error in the thread comes, with its message, from the loader_next that would have given the step. */
 #ifndef HONE_DATA_LOADER_H
 #define HONE_DATA_LOADER_H
 

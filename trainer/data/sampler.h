@@ -1,6 +1,6 @@
 /* Which examples make up each update, on each rank and micro-step: the reference's order (trainer_semantics: 1-3, 10).
  *
- * Everything is a function of the update's number, so to resume is to ask for a later one. Notation: n examples, batch B,
+ * Everything is a function of the number of the update, so to resume is to ask for a later one. n examples, batch B,
  * accumulation G, world W; L micro-steps and U updates an epoch.
  *
  * Global batch k of an epoch (examples kB.. of its order) goes to rank k mod W as its micro-step k / W. With one rank a
