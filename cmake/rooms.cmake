@@ -47,6 +47,19 @@ function(hone_program)
   endif()
 endfunction()
 
+# tests/ROOM/bench_X.c becomes the program bench_ROOM_X; nothing runs it.
+function(hone_benches)
+  file(GLOB benches CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/bench_*.c)
+  foreach(source ${benches})
+    get_filename_component(room ${source} DIRECTORY)
+    get_filename_component(room ${room} NAME)
+    get_filename_component(stem ${source} NAME_WE)
+    string(REGEX REPLACE "^bench_" "bench_${room}_" bench ${stem})
+    add_executable(${bench} ${source})
+    target_link_libraries(${bench} PRIVATE ${room})
+  endforeach()
+endfunction()
+
 # tests/ROOM/test_X.c becomes the program test_ROOM_X, linked with that room and tests/support. tests/ROOM/test_X.sh is run
 # with the program's path as its argument. A file tests/ROOM/test_X.mpi beside it lists rank counts to run it under too.
 function(hone_tests)
