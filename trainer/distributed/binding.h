@@ -16,7 +16,8 @@ typedef struct Binding {
     char line[256]; /* one line for the log of rank 0; "" where there is nothing to say */
 } Binding;
 
-/* Before any thread that should have the wide mask is started (group_open()'s do not matter). num_threads 0: chosen. Not collective. */
-Status binding_apply(const ProcessGroup *pg, int num_threads, Binding *out);
+/* Before any thread that should have the wide mask is started (group_open()'s do not matter). num_threads 0: chosen. Collective:
+ * ranks whose masks overlap share what overlaps. */
+Status binding_apply(ProcessGroup *pg, int num_threads, Binding *out);
 
 #endif

@@ -81,8 +81,9 @@ Status group_agree(ProcessGroup *pg, Status mine, int *speaker);
  * memory only once touched. */
 struct SharedMemory {
     size_t bytes;
-    int count; /* segments mapped: all ranks, or 1 where nothing is shared */
-    void **of; /* [group's size]; NULL for other ranks where nothing is shared */
+    int ranks;   /* the group's size */
+    bool shared; /* else of[] has the own segment only */
+    void **of;   /* [ranks] */
 };
 /* True where all ranks are on one host and HONE_SHM is not 0; known from group_open() on, the same on all ranks. */
 bool group_can_share(const ProcessGroup *pg);

@@ -1,0 +1,239 @@
+/* Beats over MPI, without blocking: sends and receives that are started, tested each 50 ms, and started anew. */
+#include "trainer/distributed/heartbeat.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "trainer/base/log.h"
+#include "trainer/distributed/group_internal.h"
+
+static const double BEAT_S = 0.5, SLEEP_S = 0.05, SUSPENDED_S = 3, LOST_S = 30, HEAD_START_S = 2;
+
+typedef struct Beat {
+    int64_t step;
+    char phase[32];
+} Beat;
+
+typedef struct Peer {
+    int rank;
+    char host[64];
+    Beat last, incoming, outgoing;
+    MPI_Request receive, send;
+    double heard;
+} Peer;
+
+struct Heartbeat {
+    ProcessGroup *group; /* a channel of its own */
+    MPI_Comm comm;
+    double lost_s, stuck_s, changed; /* changed: when any rank last got on */
+    Peer *peers;                     /* rank 0: all others; else: rank 0 */
+    int count;
+    pthread_t thread;
+    bool started;
+    atomic_bool stop;
+    pthread_mutex_t lock; /* guards own */
+    Beat own, sent;
+};
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static bool is_pending(MPI_Request *request)
+{
+    int done = 1;
+    if (*request != MPI_REQUEST_NULL) MPI_Test(request, &done, MPI_STATUS_IGNORE);
+    return !done;
+}
+
+static bool is_same(const Beat *a, const Beat *b) { return a->step == b->step && !strncmp(a->phase, b->phase, sizeof a->phase); }
+
+static void send_beats(Heartbeat *h, double now)
+{
+    Beat own;
+    pthread_mutex_lock(&h->lock);
+    own = h->own;
+    pthread_mutex_unlock(&h->lock);
+    if (!is_same(&own, &h->sent)) h->changed = now;
+    h->sent = own;
+    for (int i = 0; i < h->count; i++) {
+        Peer *p = &h->peers[i];
+        if (is_pending(&p->send)) continue; /* it does not take them: it will be found lost */
+        p->outgoing = own;
+        MPI_Isend(&p->outgoing, sizeof(Beat), MPI_BYTE, p->rank, 0, h->comm, &p->send);
+    }
+}
+
+static void receive_beats(Heartbeat *h, double now)
+{
+    for (int i = 0; i < h->count; i++) {
+        Peer *p = &h->peers[i];
+        while (!atomic_load(&h->stop) && !is_pending(&p->receive)) {
+            if (!is_same(&p->incoming, &p->last)) h->changed = now;
+            p->last = p->incoming;
+            p->heard = now;
+            MPI_Irecv(&p->incoming, sizeof(Beat), MPI_BYTE, p->rank, 0, h->comm, &p->receive);
+        }
+    }
+}
+
+static void forget_time(Heartbeat *h, double now)
+{
+    for (int i = 0; i < h->count; i++) h->peers[i].heard = now;
+    h->changed = now;
+}
+
+/* Rank 1 is the first to speak where rank 0 is lost, and ends the others before they do. */
+static bool find_lost(Heartbeat *h, double now)
+{
+    double limit = h->lost_s + (h->group->rank > 1 ? HEAD_START_S : 0);
+    bool found = false;
+    for (int i = 0; i < h->count; i++) {
+        const Peer *p = &h->peers[i];
+        if (now - p->heard <= limit) continue;
+        found = true;
+        log_error("rank %d (%s) has given no sign of life for %.0f s (last heard of in step %" PRId64 ", %s); ending all ranks. "
+                  "See whether that host is up and reachable, and whether the process was stopped or killed there",
+                  p->rank, p->host, now - p->heard, p->last.step, p->last.phase[0] ? p->last.phase : "starting");
+    }
+    return found;
+}
+
+/* Only rank 0 sees all. Those that lag behind are named: the others wait for them. */
+static bool find_stuck(Heartbeat *h, double now)
+{
+    if (h->stuck_s <= 0 || h->group->rank || now - h->changed <= h->stuck_s) return false;
+    int64_t least = h->sent.step;
+    for (int i = 0; i < h->count; i++)
+        if (h->peers[i].last.step < least) least = h->peers[i].last.step;
+    for (int i = -1, named = 0; i < h->count && named < 4; i++) {
+        const Beat *b = i < 0 ? &h->sent : &h->peers[i].last;
+        if (b->step != least) continue;
+        named++;
+        log_error("no rank has got on for %.0f s; rank %d (%s) is in step %" PRId64 ", %s; ending all ranks (ddp_timeout)",
+                  now - h->changed, i < 0 ? 0 : h->peers[i].rank, i < 0 ? h->group->host : h->peers[i].host, b->step,
+                  b->phase[0] ? b->phase : "starting");
+    }
+    return true;
+}
+
+static void *heartbeat_main(void *argument)
+{
+    Heartbeat *h = argument;
+    double last = now_s(), next = last;
+    forget_time(h, last);
+    while (!atomic_load(&h->stop)) {
+        double now = now_s();
+        if (now - last > SUSPENDED_S) forget_time(h, now);
+        last = now;
+        receive_beats(h, now);
+        if (now >= next) {
+            send_beats(h, now);
+            next = now + BEAT_S;
+        }
+        if (find_lost(h, now) || find_stuck(h, now)) {
+            group_abort(h->group, 1);
+            return NULL;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = (long)(SLEEP_S * 1e9)}, NULL);
+    }
+    return NULL;
+}
+
+/* Who beats to whom, with the hosts' names. */
+static Status find_peers(Heartbeat *h)
+{
+    Status st = OK;
+    ProcessGroup *pg = h->group;
+    char(*hosts)[sizeof pg->host] = calloc((size_t)pg->size, sizeof *hosts);
+
+    h->count = pg->rank ? 1 : pg->size - 1;
+    h->peers = calloc((size_t)h->count, sizeof *h->peers);
+    if (!hosts || !h->peers) RAISE(MEMORY, "no memory for the heartbeat of %d ranks", pg->size);
+    TRY(group_all_gather(pg, pg->host, hosts, sizeof *hosts));
+    for (int i = 0; i < h->count; i++) {
+        Peer *p = &h->peers[i];
+        p->rank = pg->rank ? 0 : i + 1;
+        memcpy(p->host, hosts[p->rank], sizeof p->host);
+        p->receive = p->send = MPI_REQUEST_NULL;
+    }
+done:
+    free(hosts);
+    return st;
+}
+
+static void heartbeat_free(Heartbeat *h)
+{
+    group_close(h->group);
+    pthread_mutex_destroy(&h->lock);
+    free(h->peers);
+    free(h);
+}
+
+Status heartbeat_start(ProcessGroup *pg, const HeartbeatOptions *options, Heartbeat **out)
+{
+    Status st = OK;
+    sigset_t all, old;
+    Heartbeat *h = NULL;
+
+    *out = NULL;
+    if (group_mpi_comm(pg) == MPI_COMM_NULL || pg->size == 1) goto done;
+    h = calloc(1, sizeof *h);
+    if (!h) RAISE(MEMORY, "no memory for the heartbeat");
+    pthread_mutex_init(&h->lock, NULL);
+    h->lost_s = options && options->lost_s > 0 ? options->lost_s : LOST_S;
+    h->stuck_s = options ? options->stuck_s : 0;
+    TRY(group_duplicate(pg, &h->group));
+    h->comm = group_mpi_comm(h->group);
+    TRY(find_peers(h));
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    h->started = !pthread_create(&h->thread, NULL, heartbeat_main, h);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (!h->started) RAISE(MEMORY, "the system gives no thread for the heartbeat");
+    *out = h;
+    h = NULL;
+done:
+    if (h) heartbeat_free(h);
+    return st;
+}
+
+void heartbeat_report(Heartbeat *h, int64_t step, const char *phase)
+{
+    if (!h) return;
+    pthread_mutex_lock(&h->lock);
+    h->own.step = step;
+    snprintf(h->own.phase, sizeof h->own.phase, "%s", phase);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* Between the barriers nobody sends any more; what had been sent is taken in, so the channel is empty when it goes. */
+void heartbeat_stop(Heartbeat *h)
+{
+    if (!h) return;
+    group_barrier(h->group);
+    atomic_store(&h->stop, true);
+    pthread_join(h->thread, NULL);
+    group_barrier(h->group);
+    for (int i = 0; i < h->count; i++) {
+        Peer *p = &h->peers[i];
+        int waiting = 0;
+        if (p->send != MPI_REQUEST_NULL) MPI_Wait(&p->send, MPI_STATUS_IGNORE);
+        if (p->receive != MPI_REQUEST_NULL) {
+            MPI_Cancel(&p->receive);
+            MPI_Wait(&p->receive, MPI_STATUS_IGNORE);
+        }
+        for (Beat beat; MPI_Iprobe(p->rank, 0, h->comm, &waiting, MPI_STATUS_IGNORE) == MPI_SUCCESS && waiting;)
+            MPI_Recv(&beat, sizeof beat, MPI_BYTE, p->rank, 0, h->comm, MPI_STATUS_IGNORE);
+    }
+    heartbeat_free(h);
+}
