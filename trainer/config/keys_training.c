@@ -1,0 +1,75 @@
+/* Keys of TrainingArguments (transformers 5.23) that say what is optimised, how, and in which precision. */
+#include "trainer/config/keys.h"
+
+#define ONLY_F32 "weights and arithmetic are float32 in this version; leave it out"
+#define COMPILED "hone's kernels come compiled; remove it"
+#define OPTIMS_LATER                                                                                              \
+    "adafactor,adagrad,rmsprop,adamw_torch_xla,adamw_torch_npu_fused,adamw_anyprecision,adamw_torch_4bit,"        \
+    "adamw_torch_8bit,ademamix,adamw_bnb_8bit,adamw_8bit,ademamix_8bit,lion_8bit,lion_32bit,paged_adamw_32bit,"   \
+    "paged_adamw_8bit,paged_ademamix_32bit,paged_ademamix_8bit,paged_lion_32bit,paged_lion_8bit,rmsprop_bnb,"     \
+    "rmsprop_bnb_8bit,rmsprop_bnb_32bit,galore_adamw,galore_adamw_8bit,galore_adafactor,galore_adamw_layerwise,"  \
+    "galore_adamw_8bit_layerwise,galore_adafactor_layerwise,lomo,adalomo,grokadamw,schedule_free_radam,"          \
+    "schedule_free_adamw,schedule_free_sgd,apollo_adamw,apollo_adamw_layerwise,stable_adamw"
+#define SCHEDULES                                                                                                 \
+    "linear,cosine,cosine_with_restarts,polynomial,constant,constant_with_warmup,inverse_sqrt,cosine_with_min_lr,"\
+    "cosine_warmup_with_min_lr,warmup_stable_decay"
+
+static const Key keys[] = {
+    PATH("output_dir", output_dir, "Where checkpoints, the final model and the logs go; unset: trainer_output."),
+    BOOL("overwrite_output_dir", overwrite_output_dir, false, "Start afresh in an output_dir that is not empty."),
+    BOOL("do_train", do_train, false, "Train; `hone train` does without being told."),
+    BOOL("do_eval", do_eval, false, "Evaluate; true by itself when eval_strategy is not no."),
+    BOOL("do_predict", do_predict, false, "Predict the test set at the end."),
+    INT("per_device_train_batch_size", per_device_train_batch_size, 8, AT_LEAST(1), "Sequences a rank takes in one micro-batch."),
+    INT("per_device_eval_batch_size", per_device_eval_batch_size, 8, AT_LEAST(1), "The same, for evaluation."),
+    INT("gradient_accumulation_steps", gradient_accumulation_steps, 1, AT_LEAST(1), "Micro-batches of one update."),
+    REAL("num_train_epochs", num_train_epochs, 3.0, ABOVE(0), "Passes over the data; a fraction stops inside the last."),
+    INT("max_steps", max_steps, -1, ANY, "Updates; above 0 it overrides num_train_epochs."),
+    REAL("learning_rate", learning_rate, 5e-05, AT_LEAST(0), "Peak rate, after warm-up."),
+    NAME("lr_scheduler_type", lr_scheduler_type, "linear", SCHEDULES, "reduce_lr_on_plateau,greedy",
+         "it follows a metric, which this version does not; use linear or cosine", "How the rate moves after warm-up."),
+    MAPPING("lr_scheduler_kwargs", lr_scheduler_kwargs, "Settings of the schedule: num_cycles, power, lr_end, min_lr, …"),
+    STEPS("warmup_steps", warmup_steps, "0", AT_LEAST(0), "Updates of warm-up; below 1: a share of all updates."),
+    NAME("optim", optim, "adamw_torch_fused", "adamw_torch,adamw_torch_fused,sgd", OPTIMS_LATER,
+         "use adamw_torch, adamw_torch_fused or sgd", "The optimizer; both AdamW names are the same here."),
+    TEXT("optim_args", optim_args, "k=v,k=v; sgd reads momentum, dampening, weight_decay, nesterov."),
+    REAL("weight_decay", weight_decay, 0.0, AT_LEAST(0), "Decoupled decay; none on biases and norm weights."),
+    REAL("adam_beta1", adam_beta1, 0.9, FROM_BELOW(0, 1), "AdamW: decay of the first moment."),
+    REAL("adam_beta2", adam_beta2, 0.999, FROM_BELOW(0, 1), "AdamW: decay of the second moment."),
+    REAL("adam_epsilon", adam_epsilon, 1e-08, ABOVE(0), "AdamW: added to the denominator."),
+    REAL("max_grad_norm", max_grad_norm, 1.0, ANY, "Gradients are scaled down to this norm; 0: they are not."),
+    REAL("label_smoothing_factor", label_smoothing_factor, 0.0, FROM_BELOW(0, 1), "Share of each target spread over the vocabulary."),
+    BOOL("average_tokens_across_devices", average_tokens_across_devices, true,
+         "Count targets over all ranks, so that the loss is the mean over the global batch."),
+    CHOICE("loss_normalization", loss_normalization, "tokens", "tokens,hf", NULL, NULL,
+           "hone's own. tokens: the mean over the targets of an update; hf: as the Hugging Face Trainer computes it."),
+    CHOICE("on_nan", on_nan, "stop", "stop,skip", NULL, NULL, "hone's own: what a gradient that is not finite does to the run."),
+    DURATION("max_time", max_time, "hone's own: save and stop (exit 75) after this: 5400, 90m, 1:30:00."),
+    TRI("activation_checkpointing", activation_checkpointing, "Compute activations again in backward, to save memory."),
+    MAPPING("activation_checkpointing_kwargs", activation_checkpointing_kwargs, "every_n_layers; torch's own members have no effect."),
+    BOOL("full_determinism", full_determinism, false, "The same bits for every split over ranks, accumulation and threads."),
+    INT("seed", seed, 42, WITHIN(0, 4294967295.0), "Seed of initial weights, dropout and, without data_seed, data order."),
+    INT_UNSET("data_seed", data_seed, AT_LEAST(0), "Seed of the data order; unset: seed."),
+
+    LATER("bf16", BOOL, "false", "Arithmetic in bfloat16, weights in float32.", ONLY_F32),
+    LATER("fp16", BOOL, "false", "Arithmetic in float16 with loss scaling.", ONLY_F32),
+    LATER("bf16_full_eval", BOOL, "false", "Evaluate in bfloat16.", ONLY_F32),
+    LATER("fp16_full_eval", BOOL, "false", "Evaluate in float16.", ONLY_F32),
+    LATER("tf32", TRI, NULL, "TF32 products on the GPU.", "it needs a GPU, which this version does not use; leave it out"),
+    LATER("neftune_noise_alpha", REAL, NULL, "Noise on input embeddings.", "leave it out"),
+    LATER("auto_find_batch_size", BOOL, "false", "Try smaller batches when memory is short.",
+          "choose per_device_train_batch_size yourself, with gradient_accumulation_steps to make up for it"),
+    REFUSED("torch_compile", BOOL, "false", "torch.compile.", COMPILED),
+    REFUSED("torch_compile_backend", TEXT, NULL, "torch.compile's backend.", COMPILED),
+    REFUSED("torch_compile_mode", TEXT, NULL, "torch.compile's mode.", COMPILED),
+    REFUSED("optim_target_modules", LIST, NULL, "Modules for GaLore and APOLLO.",
+            "it applies to GaLore and APOLLO only, which hone does not have; remove it"),
+    ACCEPTED("use_liger_kernel", BOOL, "false", ANY, "Liger's fused kernels.", "kernels are fused already"),
+    ACCEPTED("liger_kernel_config", MAPPING, NULL, ANY, "Which Liger kernels.", "kernels are fused already"),
+    ACCEPTED("use_cache", BOOL, "false", ANY, "use_cache of the model's config.", "training has no key/value cache"),
+    ACCEPTED("torch_empty_cache_steps", INT, NULL, AT_LEAST(1), "How often torch's allocator is emptied.", "there is no such allocator"),
+    ACCEPTED("ddp_find_unused_parameters", TRI, NULL, ANY, "DDP option.", "parameters without gradient need no search"),
+    ACCEPTED("ddp_broadcast_buffers", TRI, NULL, ANY, "DDP option.", "there are no such buffers"),
+    ACCEPTED("ddp_static_graph", TRI, NULL, ANY, "DDP option.", "no effect on results"),
+};
+KEY_GROUP(training, "Training");

@@ -1,0 +1,150 @@
+/* Rules between keys, numbered as in the reference's list of arguments (R2 … R10), and the values that follow from others. */
+#include <math.h>
+#include <string.h>
+
+#include "trainer/base/log.h"
+#include "trainer/config/settings.h"
+
+/* R2: a count above 1 is whole. */
+static void check_count(Settings *s, const char *key, double value)
+{
+    if (value > 1 && value != trunc(value)) settings_problem(s, key, "must be a whole number of steps, or a ratio below 1, and is %g", value);
+}
+
+static void intervals(Settings *s)
+{
+    TrainingArguments *a = s->out;
+    if (a->logging_strategy == STRATEGY_STEPS) {
+        if (a->logging_steps == 0) settings_problem(s, "logging_steps", "must be above 0 with logging_strategy: steps");
+        check_count(s, "logging_steps", a->logging_steps);
+    }
+    if (a->eval_strategy == STRATEGY_STEPS) { /* R3 */
+        if (isnan(a->eval_steps) || a->eval_steps == 0) a->eval_steps = a->logging_steps;
+        if (!(a->eval_steps > 0)) settings_problem(s, "eval_steps", "must be above 0 with eval_strategy: steps; so must logging_steps, which it takes when unset");
+        check_count(s, "eval_steps", a->eval_steps);
+    }
+    if (a->save_strategy == STRATEGY_STEPS) check_count(s, "save_steps", a->save_steps);
+    if (a->eval_strategy != STRATEGY_NO) a->do_eval = true; /* R9 */
+    if (a->max_steps <= 0) a->max_steps = -1;
+}
+
+/* R4: the best checkpoint can be loaded only if each evaluation that counts has a checkpoint. */
+static void best_at_end(Settings *s)
+{
+    static const char *const names[] = {"no", "steps", "epoch", "best"};
+    const char *key = "load_best_model_at_end";
+    TrainingArguments *a = s->out;
+    if (!a->load_best_model_at_end) return;
+    if (a->eval_strategy == STRATEGY_NO) {
+        settings_problem(s, key, "needs an eval_strategy other than no");
+        return;
+    }
+    if (a->save_strategy == STRATEGY_BEST) return;
+    if (a->eval_strategy != a->save_strategy) {
+        settings_problem(s, key, "needs save_strategy (%s) equal to eval_strategy (%s), or save_strategy: best", names[a->save_strategy],
+                         names[a->eval_strategy]);
+        return;
+    }
+    if (a->eval_strategy != STRATEGY_STEPS || !(a->eval_steps > 0)) return;
+    double save = a->save_steps, eval = a->eval_steps;
+    if (save <= 0) {
+        settings_problem(s, key, "needs save_steps above 0");
+        return;
+    }
+    if ((save < 1) != (eval < 1)) {
+        settings_problem(s, key, "needs save_steps and eval_steps both as steps or both as ratios");
+        return;
+    }
+    double scale = save < 1 ? 1e6 : 1;
+    if (fmod(save * scale, eval * scale) != 0)
+        settings_problem(s, key, "needs save_steps to be a multiple of eval_steps, and %g is none of %g", save, eval);
+}
+
+static void best_metric(Settings *s)
+{
+    TrainingArguments *a = s->out;
+    if (!a->metric_for_best_model && a->load_best_model_at_end) a->metric_for_best_model = "loss"; /* R5 */
+    const char *metric = a->metric_for_best_model;
+    if (metric && a->greater_is_better < 0) {
+        size_t n = strlen(metric);
+        a->greater_is_better = !(n >= 4 && strcmp(metric + n - 4, "loss") == 0);
+    }
+    if (a->save_strategy == STRATEGY_BEST && !metric) settings_problem(s, "save_strategy", "best needs metric_for_best_model"); /* R10 */
+    if (a->save_strategy == STRATEGY_BEST && a->eval_strategy == STRATEGY_NO)
+        settings_problem(s, "save_strategy", "best needs an eval_strategy other than no");
+    if (a->early_stopping_patience > 0 && !metric) settings_problem(s, "early_stopping_patience", "needs metric_for_best_model");
+    if (a->early_stopping_patience > 0 && a->eval_strategy == STRATEGY_NO)
+        settings_problem(s, "early_stopping_patience", "needs an eval_strategy other than no");
+    if (a->early_stopping_threshold > 0 && a->early_stopping_patience == 0)
+        settings_problem(s, "early_stopping_threshold", "has no effect without early_stopping_patience");
+}
+
+static void machine(Settings *s)
+{
+    TrainingArguments *a = s->out;
+    if (a->use_cpu && a->device == DEVICE_CHOICE_CUDA) settings_problem(s, "use_cpu", "contradicts device: cuda; remove one");
+    if (a->use_cpu) a->device = DEVICE_CHOICE_CPU;
+    if (a->ddp_backend && strcmp(a->ddp_backend, "gloo") == 0) {
+        log_info("ddp_backend: gloo is not there; ranks talk through MPI");
+        a->ddp_backend = "mpi";
+    }
+    if (a->full_determinism && a->loss_normalization == LOSS_HF)
+        settings_problem(s, "full_determinism", "needs loss_normalization: tokens; with hf the loss depends on how an update is split");
+    if (a->save_only_model && settings_given(s, "resume_from_checkpoint") && a->resume_from_checkpoint)
+        log_info("save_only_model: checkpoints of this run cannot be resumed exactly");
+}
+
+static void data(Settings *s)
+{
+    TrainingArguments *a = s->out;
+    if (a->config_overrides && (a->model_name_or_path || a->config_name)) /* as run_clm */
+        settings_problem(s, "config_overrides", "changes the config of a model from scratch, and cannot be combined with model_name_or_path or config_name");
+    if (a->data_seed == ARG_UNSET) a->data_seed = a->seed;
+    if (a->save_total_limit == ARG_UNSET || a->save_total_limit < 0) a->save_total_limit = 0;
+    if (a->resume_from_checkpoint) {
+        int word = strlen(a->resume_from_checkpoint) > 1 ? read_bool(a->resume_from_checkpoint) : -1;
+        if (word == 1) a->resume_from_checkpoint = "true";
+        if (word == 0 || !*a->resume_from_checkpoint) a->resume_from_checkpoint = NULL;
+    }
+    if (!a->output_dir || !*a->output_dir) a->output_dir = "trainer_output";
+}
+
+/* none: nothing; all: what there is. */
+static void trackers(Settings *s)
+{
+    static const char *tensorboard[] = {"tensorboard"};
+    TextList *list = &s->out->report_to;
+    bool wanted = false;
+    for (int i = 0; i < list->count; i++) {
+        if (strcmp(list->items[i], "none") != 0) wanted = true;
+        else if (list->count > 1) settings_problem(s, "report_to", "none cannot stand beside a tracker");
+    }
+    *list = wanted ? (TextList){tensorboard, 1} : (TextList){0};
+}
+
+static Status loader(Settings *s)
+{
+    Status st = OK;
+    double workers = 0;
+    bool prefetch = false;
+    for (size_t n = 0; n < s->count; n++) { /* file first, so that the command line decides */
+        const Entry *e = &s->entries[(s->line_count + n) % s->count];
+        const Key *key = key_find(e->key);
+        if (!key || e->value->kind != RAW_SCALAR) continue;
+        if (strcmp(key->name, "dataloader_num_workers") == 0 && !read_real(e->value->text, &workers)) workers = 0;
+        if (strcmp(key->name, "dataloader_prefetch_factor") == 0) prefetch = true;
+    }
+    if (prefetch && workers == 0) settings_problem(s, "dataloader_prefetch_factor", "needs dataloader_num_workers above 0"); /* R8 */
+    return st;
+}
+
+Status settings_finish(Settings *s)
+{
+    intervals(s);
+    best_at_end(s);
+    best_metric(s);
+    machine(s);
+    data(s);
+    trackers(s);
+    return loader(s);
+}
