@@ -56,6 +56,20 @@ VEC_FN vu vu_low32(vu a, vu b) { return (vu)_mm512_unpacklo_epi32((__m512i)a, (_
 VEC_FN vu vu_high32(vu a, vu b) { return (vu)_mm512_unpackhi_epi32((__m512i)a, (__m512i)b); }
 VEC_FN vu vu_low64(vu a, vu b) { return (vu)_mm512_unpacklo_epi64((__m512i)a, (__m512i)b); }
 VEC_FN vu vu_high64(vu a, vu b) { return (vu)_mm512_unpackhi_epi64((__m512i)a, (__m512i)b); }
+VEC_FN vf vf_get_fours(const float *p, int64_t stride) /* VF/4 times four floats, `stride` apart */
+{
+    __m512 a = _mm512_castps128_ps512(_mm_loadu_ps(p));
+    a = _mm512_insertf32x4(a, _mm_loadu_ps(p + stride), 1);
+    a = _mm512_insertf32x4(a, _mm_loadu_ps(p + 2 * stride), 2);
+    return (vf)_mm512_insertf32x4(a, _mm_loadu_ps(p + 3 * stride), 3);
+}
+VEC_FN void vf_put_fours(float *p, int64_t stride, vf a)
+{
+    _mm_storeu_ps(p, _mm512_castps512_ps128((__m512)a));
+    _mm_storeu_ps(p + stride, _mm512_extractf32x4_ps((__m512)a, 1));
+    _mm_storeu_ps(p + 2 * stride, _mm512_extractf32x4_ps((__m512)a, 2));
+    _mm_storeu_ps(p + 3 * stride, _mm512_extractf32x4_ps((__m512)a, 3));
+}
 VEC_FN vf vf_keep(vf a, vu word, uint32_t threshold) /* a where word >= threshold, else 0 */
 {
     return (vf)_mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask((__m512i)word, _mm512_set1_epi32((int)threshold)), (__m512)a);
@@ -85,6 +99,15 @@ VEC_FN vu vu_low32(vu a, vu b) { return (vu)_mm256_unpacklo_epi32((__m256i)a, (_
 VEC_FN vu vu_high32(vu a, vu b) { return (vu)_mm256_unpackhi_epi32((__m256i)a, (__m256i)b); }
 VEC_FN vu vu_low64(vu a, vu b) { return (vu)_mm256_unpacklo_epi64((__m256i)a, (__m256i)b); }
 VEC_FN vu vu_high64(vu a, vu b) { return (vu)_mm256_unpackhi_epi64((__m256i)a, (__m256i)b); }
+VEC_FN vf vf_get_fours(const float *p, int64_t stride)
+{
+    return (vf)_mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + stride), 1);
+}
+VEC_FN void vf_put_fours(float *p, int64_t stride, vf a)
+{
+    _mm_storeu_ps(p, _mm256_castps256_ps128((__m256)a));
+    _mm_storeu_ps(p + stride, _mm256_extractf128_ps((__m256)a, 1));
+}
 VEC_FN vf vf_keep(vf a, vu word, uint32_t threshold)
 {
     __m256i t = _mm256_set1_epi32((int)threshold);
@@ -121,6 +144,8 @@ VEC_FN vu vu_low32(vu a, vu b) { return (vu)_mm_unpacklo_epi32((__m128i)a, (__m1
 VEC_FN vu vu_high32(vu a, vu b) { return (vu)_mm_unpackhi_epi32((__m128i)a, (__m128i)b); }
 VEC_FN vu vu_low64(vu a, vu b) { return (vu)_mm_unpacklo_epi64((__m128i)a, (__m128i)b); }
 VEC_FN vu vu_high64(vu a, vu b) { return (vu)_mm_unpackhi_epi64((__m128i)a, (__m128i)b); }
+VEC_FN vf vf_get_fours(const float *p, int64_t stride) { return (void)stride, (vf)_mm_loadu_ps(p); }
+VEC_FN void vf_put_fours(float *p, int64_t stride, vf a) { (void)stride, _mm_storeu_ps(p, (__m128)a); }
 VEC_FN vf vf_keep(vf a, vu word, uint32_t threshold)
 {
     return (vf)((vi)a & (vi)(word >= threshold));
@@ -208,11 +233,11 @@ VEC_FN vf vf_exp(vf a)
     return vf_select(a <= 0x1.62e42ep+6f, p, a + INFINITY); /* too large, NaN */
 }
 
-/* The same for a <= 0 or so (-inf allowed, no NaN, no overflow): what softmax needs, a little cheaper. */
+/* The same for a <= 0 or a little above (-inf and NaN as before, no overflow): what softmax needs, a little cheaper. */
 VEC_FN vf vf_exp_negative(vf a)
 {
     vi n;
-    vf x = vf_max(a, vf_set(-87.4f));
+    vf x = vf_max(vf_set(-87.4f), a);
     vf k = vf_round(x * 0x1.715476p+0f, &n);
     vf r = vf_fma(k, vf_set(-0x1.62e400p-1f), x);
     r = vf_fma(k, vf_set(-0x1.7f7d1cp-20f), r);
@@ -221,7 +246,7 @@ VEC_FN vf vf_exp_negative(vf a)
     p = vf_fma(p, r, vf_set(0x1.555486p-3f));
     p = vf_fma(p, r, vf_set(0.5f));
     p = vf_fma(p, r * r, r) + 1.0f;
-    return vf_where(a > -87.3f, (vf)((vi)p + (n << 23)));
+    return vf_where(~(a < -87.3f), p * (vf)((n + 127) << 23)); /* a product, for NaN to stay */
 }
 
 /* ln a; -inf for 0, NaN below, inf for inf. */
@@ -285,6 +310,14 @@ VEC_FN vf vf_erf(vf a)
 
 VEC_FN vf vf_sigmoid(vf a) { return 1.0f / (1.0f + vf_exp(-a)); }
 
+/* Transposes each 4 x 4 block: lane 4b + i of a[j] with lane 4b + j of a[i]. */
+VEC_FN void vf_transpose_fours(vf a[4])
+{
+    vu t0 = vu_low32((vu)a[0], (vu)a[1]), t1 = vu_high32((vu)a[0], (vu)a[1]);
+    vu t2 = vu_low32((vu)a[2], (vu)a[3]), t3 = vu_high32((vu)a[2], (vu)a[3]);
+    a[0] = (vf)vu_low64(t0, t2), a[1] = (vf)vu_high64(t0, t2), a[2] = (vf)vu_low64(t1, t3), a[3] = (vf)vu_high64(t1, t3);
+}
+
 /* ---- Philox4x32-10 of philox.h, VF counters at once -------------------------------------------------------------------------------- */
 
 /* Lane i of out[w] is word w of counter (c0[i], c1[i], c2[i], c3[i]). Even and odd lanes go in 64-bit lanes of their own, whose upper halves
@@ -309,10 +342,11 @@ VEC_FN void vu_philox(uint32_t k0, uint32_t k1, vu c0, vu c1, vu c2, vu c3, vu o
 VEC_FN void vu_philox_row(uint32_t k0, uint32_t k1, uint32_t quad, uint32_t c1, uint32_t c2, uint32_t c3, vu out[4])
 {
     /* The transposition below leaves lane 4b + r in place b of row r; so that lane is given counter b + r * VF/4. */
-    vu lane = (vu)vi_lanes(), t[4], w[4];
+    vu lane = (vu)vi_lanes(), w[4];
     vu_philox(k0, k1, quad + (lane >> 2) + (lane & 3) * (uint32_t)(VF / 4), vu_set(c1), vu_set(c2), vu_set(c3), w);
-    t[0] = vu_low32(w[0], w[1]), t[1] = vu_high32(w[0], w[1]), t[2] = vu_low32(w[2], w[3]), t[3] = vu_high32(w[2], w[3]);
-    out[0] = vu_low64(t[0], t[2]), out[1] = vu_high64(t[0], t[2]), out[2] = vu_low64(t[1], t[3]), out[3] = vu_high64(t[1], t[3]);
+    vf a[4] = {(vf)w[0], (vf)w[1], (vf)w[2], (vf)w[3]};
+    vf_transpose_fours(a);
+    for (int i = 0; i < 4; i++) out[i] = (vu)a[i];
 }
 
 #endif

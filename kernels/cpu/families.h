@@ -9,6 +9,7 @@
 #define FAMILIES(FAMILY)  \
     FAMILY(activation)    \
     FAMILY(adamw)         \
+    FAMILY(attention)     \
     FAMILY(basic)         \
     FAMILY(convert)       \
     FAMILY(cross_entropy) \

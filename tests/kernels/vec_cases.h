@@ -68,7 +68,7 @@ static void functions_keep_infinities_and_nan(void **state)
     (void)state;
     assert_true(one(f_exp, -INFINITY) == 0 && one(f_exp, -1e30f) == 0 && one(f_exp_negative, -INFINITY) == 0);
     assert_true(one(f_exp, INFINITY) == INFINITY && one(f_exp, 89) == INFINITY && one(f_exp, 0) == 1);
-    assert_true(one(f_exp_negative, 0) == 1);
+    assert_true(one(f_exp_negative, 0) == 1 && isnan(one(f_exp_negative, NAN)) && one(f_exp_negative, -1e30f) == 0);
     assert_true(one(f_log, 0) == -INFINITY && one(f_log, INFINITY) == INFINITY && one(f_log, 1) == 0 && isnan(one(f_log, -1)));
     assert_true(one(f_tanh, INFINITY) == 1 && one(f_tanh, -INFINITY) == -1 && one(f_erf, INFINITY) == 1 && one(f_erf, -9) == -1);
     assert_true(isnan(one(f_exp, NAN)) && isnan(one(f_log, NAN)) && isnan(one(f_tanh, NAN)) && isnan(one(f_erf, NAN)));
@@ -108,6 +108,20 @@ static void lanes_are_summed_and_compared(void **state)
     }
 }
 
+static void fours_are_gathered_transposed_and_scattered(void **state)
+{
+    (void)state;
+    float x[VF / 4 * 7], y[VF / 4 * 7] = {0};
+    vf a[4];
+    for (int i = 0; i < VF / 4 * 7; i++) x[i] = (float)i;
+    for (int r = 0; r < 4; r++) a[r] = vf_get_fours(x + r, 7);
+    vf_transpose_fours(a); /* a[j][4b + r] = x[7b + r + j] */
+    for (int r = 0; r < 4; r++)
+        for (int i = 0; i < VF; i++) assert_true(a[r][i] == x[i / 4 * 7 + i % 4 + r]);
+    vf_put_fours(y + 2, 7, a[0]);
+    for (int i = 0; i < VF / 4 * 7; i++) assert_true(y[i] == (i % 7 >= 2 && i % 7 < 6 ? x[i - 2] : 0));
+}
+
 static void philox_equals_the_scalar_one(void **state)
 {
     (void)state;
@@ -134,6 +148,7 @@ int vec_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_are_accurate_to_two_ulps), cmocka_unit_test(functions_keep_infinities_and_nan),
         cmocka_unit_test(get_and_put_touch_only_what_is_left), cmocka_unit_test(lanes_are_summed_and_compared),
+        cmocka_unit_test(fours_are_gathered_transposed_and_scattered),
         cmocka_unit_test(philox_equals_the_scalar_one), cmocka_unit_test(words_at_the_threshold_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,275 @@
+/* Attention against the textbook in double: masks, grouped heads, soft caps, dropout, odd sizes, views of one array of q, k and v. */
+#include "tests/kernels/kernel_test.h"
+
+#include "kernels/philox.h"
+
+typedef struct Case {
+    const char *name;
+    int32_t heads, kv_heads, dim;
+    bool causal;
+    int32_t window;
+    float softcap, p;
+    const int32_t *len_q, *len_k; /* ending with -1; len_k NULL: the same */
+} Case;
+
+static const int32_t ragged[] = {1, 13, 0, 33, 2, 130, -1}, lone[] = {97, -1}, few[] = {1, 3, 2, 5, -1}, many[] = {70, 3, 50, 130, -1};
+static const int32_t short_k[] = {9, 3, 60, 0, -1}, long_q[] = {70, 5, 130, 4, -1}, four[] = {4, -1};
+
+static const Case cases[] = {
+    {"causal", 3, 3, 24, true, 0, 0, 0, ragged, NULL},
+    {"bidirectional", 2, 2, 13, false, 0, 0, 0, ragged, NULL},
+    {"grouped", 6, 2, 16, true, 0, 0, 0, ragged, NULL},
+    {"one kv head, dim 1", 3, 1, 1, false, 0, 0, 0, ragged, NULL},
+    {"dim 64", 1, 1, 64, true, 0, 0, 0, lone, NULL},
+    {"dim 130", 1, 1, 130, true, 0, 0, 0.1f, lone, NULL},
+    {"window", 2, 1, 20, true, 5, 0, 0, ragged, NULL},
+    {"wide window, not causal", 1, 1, 8, false, 60, 0, 0, ragged, NULL},
+    {"softcap", 2, 2, 12, true, 0, 3.5f, 0, ragged, NULL},
+    {"dropout", 2, 2, 24, true, 0, 0, 0.3f, ragged, NULL},
+    {"everything", 4, 2, 24, true, 40, 2, 0.2f, ragged, NULL},
+    {"cached keys", 4, 2, 24, true, 0, 0, 0, few, many},
+    {"cached keys, window, cap, dropout", 4, 2, 25, true, 20, 2, 0.2f, few, many},
+    {"cached keys of one dim", 2, 2, 3, false, 0, 0, 0.1f, few, many},
+    {"cross, more queries than keys, not causal", 2, 2, 12, false, 0, 0, 0.1f, long_q, short_k},
+    {"queries that see nothing", 2, 1, 12, true, 0, 0, 0, long_q, short_k},
+    {"no sequence", 2, 1, 12, true, 0, 0, 0, four + 1, NULL},
+};
+
+enum { MOST_SEQUENCES = 8 };
+
+/* A case laid out: k's, v's and q's rows are parts of one array where lengths are the same. */
+typedef struct Laid {
+    const Case *c;
+    AttentionShape shape;
+    Dropout dropout;
+    int32_t cu_q[MOST_SEQUENCES + 1], cu_k[MOST_SEQUENCES + 1], sample[MOST_SEQUENCES];
+    int64_t rows_q, rows_k;
+} Laid;
+
+static void lay_out(Laid *l, const Case *c)
+{
+    const int32_t *len_k = c->len_k ? c->len_k : c->len_q;
+    *l = (Laid){.c = c};
+    int n = 0;
+    for (; c->len_q[n] >= 0; n++) {
+        l->cu_q[n + 1] = l->cu_q[n] + c->len_q[n], l->cu_k[n + 1] = l->cu_k[n] + len_k[n];
+        if (c->len_q[n] > l->shape.max_seqlen_q) l->shape.max_seqlen_q = c->len_q[n];
+        if (len_k[n] > l->shape.max_seqlen_k) l->shape.max_seqlen_k = len_k[n];
+        l->sample[n] = 11 * n + 3;
+    }
+    l->rows_q = l->cu_q[n], l->rows_k = l->cu_k[n];
+    l->shape.cu_seqlens_q = l->cu_q, l->shape.cu_seqlens_k = l->cu_k, l->shape.num_seqs = n;
+    l->shape.heads = c->heads, l->shape.kv_heads = c->kv_heads, l->shape.head_dim = c->dim;
+    l->shape.q_stride = l->shape.k_stride = l->shape.v_stride = (c->heads + 2 * c->kv_heads) * c->dim + 1; /* odd: no alignment */
+    l->shape.out_stride = c->heads * c->dim + 2;
+    l->shape.scale = 1 / sqrtf((float)c->dim), l->shape.causal = c->causal, l->shape.window = c->window, l->shape.softcap = c->softcap;
+    l->dropout = (Dropout){.p = c->p, .seed = 77, .update = 5, .op = 9, .cu_seqlens = l->cu_q, .sample = l->sample, .num_seqs = n};
+}
+
+static int64_t input_size(const Laid *l) { return (l->rows_q > l->rows_k ? l->rows_q : l->rows_k) * l->shape.q_stride; }
+static int64_t output_size(const Laid *l) { return l->rows_q * l->shape.out_stride; }
+static int64_t k_at(const Laid *l) { return (int64_t)l->c->heads * l->c->dim; }
+static int64_t v_at(const Laid *l) { return (int64_t)(l->c->heads + l->c->kv_heads) * l->c->dim; }
+
+static double kept(const Laid *l, int32_t sequence, int32_t head, int64_t i, int64_t j)
+{
+    if (l->c->p == 0) return 1;
+    Philox w = philox4x32(77, PHILOX_DROPOUT | 5 << 8, (uint32_t)j / 4, (uint32_t)i, 9u | (uint32_t)head << 16, (uint32_t)l->sample[sequence]);
+    return w.v[j % 4] >= dropout_threshold(l->c->p) ? 1 / (1 - (double)l->c->p) : 0;
+}
+
+/* One query: out [dim] and lse; with dout also adds to din (the gradient of the array of q, k and v). p, dp: len_k spare numbers. */
+static double reference_query(const Laid *l, int32_t sequence, int32_t head, int64_t i, const double *in, double *out, const double *dout,
+                              double *din, double *p, double *dp)
+{
+    const AttentionShape *s = &l->shape;
+    int64_t len_k = l->cu_k[sequence + 1] - l->cu_k[sequence], own = i + len_k - (l->cu_q[sequence + 1] - l->cu_q[sequence]), dim = s->head_dim;
+    int64_t kv = head / (s->heads / s->kv_heads), stride = s->q_stride;
+    int64_t q = (l->cu_q[sequence] + i) * stride + head * dim, k = l->cu_k[sequence] * stride + k_at(l) + kv * dim;
+    int64_t v = l->cu_k[sequence] * stride + v_at(l) + kv * dim;
+    double most = -INFINITY, sum = 0, dot = 0;
+    for (int64_t j = 0; j < len_k; j++) {
+        bool seen = (!s->causal || j <= own) && (s->window <= 0 || j > own - s->window);
+        double x = 0;
+        for (int64_t d = 0; d < dim; d++) x += in[q + d] * in[k + j * stride + d];
+        x *= (double)s->scale;
+        if (s->softcap > 0) x = s->softcap * tanh(x / s->softcap);
+        p[j] = seen ? x : -INFINITY;
+        if (p[j] > most) most = p[j];
+    }
+    for (int64_t j = 0; j < len_k && most > -INFINITY; j++) sum += exp(p[j] - most);
+    double lse = most + log(sum);
+    for (int64_t d = 0; d < dim; d++) out[d] = 0;
+    if (sum == 0) return lse;
+    for (int64_t j = 0; j < len_k; j++)
+        for (int64_t d = 0; d < dim; d++) out[d] += exp(p[j] - lse) * kept(l, sequence, head, i, j) * in[v + j * stride + d];
+    if (!dout) return lse;
+    for (int64_t j = 0; j < len_k; j++) {
+        dp[j] = 0;
+        for (int64_t d = 0; d < dim; d++) dp[j] += dout[d] * in[v + j * stride + d] * kept(l, sequence, head, i, j);
+        dot += dp[j] * exp(p[j] - lse);
+    }
+    for (int64_t j = 0; j < len_k; j++) {
+        double x = exp(p[j] - lse), ds = x * (dp[j] - dot) * (double)s->scale, t = s->softcap > 0 && x > 0 ? p[j] / s->softcap : 0;
+        ds *= 1 - t * t;
+        for (int64_t d = 0; d < dim; d++) {
+            din[v + j * stride + d] += x * kept(l, sequence, head, i, j) * dout[d];
+            din[q + d] += ds * in[k + j * stride + d];
+            din[k + j * stride + d] += ds * in[q + d];
+        }
+    }
+    return lse;
+}
+
+/* out with 0 in the gaps between rows; dout, din may be NULL. */
+static void reference(const Laid *l, const double *in, double *out, double *lse, const double *dout, double *din)
+{
+    double *p = zeros(2 * (l->shape.max_seqlen_k + 1)), *dp = p + l->shape.max_seqlen_k + 1;
+    for (int32_t n = 0; n < l->shape.num_seqs; n++)
+        for (int32_t head = 0; head < l->shape.heads; head++)
+            for (int64_t i = 0; i < l->cu_q[n + 1] - l->cu_q[n]; i++) {
+                int64_t row = l->cu_q[n] + i, at = row * l->shape.out_stride + head * l->shape.head_dim;
+                lse[head * l->rows_q + row] = reference_query(l, n, head, i, in, out + at, dout ? dout + at : NULL, din, p, dp);
+            }
+    free(p);
+}
+
+static double *widened(const float *x, int64_t n)
+{
+    double *y = calloc((size_t)n + 1, sizeof *y);
+    for (int64_t i = 0; i < n; i++) y[i] = x[i];
+    return y;
+}
+
+typedef struct Results { float *out, *lse, *din; } Results;
+
+static Results run(const Kernels *k, int threads, const Laid *l, const float *in, const float *dout)
+{
+    Results r = {calloc((size_t)output_size(l) + 1, 4), calloc((size_t)(l->shape.heads * l->rows_q) + 1, 4), calloc((size_t)input_size(l) + 1, 4)};
+    Stream *s = stream_new_cpu(threads);
+    const float *kk = in + k_at(l), *v = in + v_at(l);
+    k->attention_forward(s, DTYPE_F32, r.out, r.lse, in, kk, v, &l->shape, &l->dropout);
+    k->attention_backward(s, DTYPE_F32, r.din, r.din + k_at(l), r.din + v_at(l), dout, in, kk, v, r.out, r.lse, &l->shape, &l->dropout);
+    stream_sync(s);
+    assert_false(stream_failed(s));
+    stream_free(s);
+    return r;
+}
+
+static void results_free(Results r) { free(r.out), free(r.lse), free(r.din); }
+
+static void equals_the_textbook_and_no_thread_changes_a_bit(void **state)
+{
+    (void)state;
+    const Kernels *k;
+    for (size_t n = 0; n < COUNT(cases); n++) {
+        Laid l;
+        lay_out(&l, &cases[n]);
+        int64_t inputs = input_size(&l), outputs = output_size(&l), lses = l.shape.heads * l.rows_q;
+        float *in = numbers(inputs, n), *dout = numbers(outputs, n + 100);
+        for (int64_t i = 0; i < inputs; i++) in[i] *= 2.5f;
+        double *in_wide = widened(in, inputs), *dout_wide = widened(dout, outputs), *out = zeros(outputs), *lse = zeros(lses);
+        double *din = zeros(inputs);
+        reference(&l, in_wide, out, lse, dout_wide, din);
+        for (EACH_ISA(k)) {
+            Results one = run(k, 1, &l, in, dout);
+            assert_close(cases[n].name, one.out, out, outputs, 2e-6);
+            assert_close(cases[n].name, one.din, din, inputs, 2e-5);
+            for (int64_t i = 0; i < lses; i++)
+                if (isinf(lse[i]) ? (double)one.lse[i] != lse[i] : !(fabs(one.lse[i] - lse[i]) < 1e-5)) fail_msg("%s: lse", cases[n].name);
+            for (int threads = 2; threads <= 3; threads++) {
+                Results more = run(k, threads, &l, in, dout);
+                assert_same_bits(cases[n].name, more.out, one.out, outputs);
+                assert_same_bits(cases[n].name, more.lse, one.lse, lses);
+                assert_same_bits(cases[n].name, more.din, one.din, inputs);
+                results_free(more);
+            }
+            results_free(one);
+        }
+        free(in), free(dout), free(in_wide), free(dout_wide), free(out), free(lse), free(din);
+    }
+}
+
+/* <gradient, u> == (f(x + hu) - f(x - hu)) / 2h in double, f = <reference's out, dout>: the reference's own backward is not taken on trust. */
+static void gradient_equals_finite_differences(void **state)
+{
+    (void)state;
+    const Kernels *k;
+    for (size_t n = 0; n < COUNT(cases); n++) {
+        Laid l;
+        lay_out(&l, &cases[n]);
+        if (l.rows_q > 200 && cases[n].dim > 24) continue;
+        int64_t inputs = input_size(&l), outputs = output_size(&l);
+        float *in = numbers(inputs, n), *dout = numbers(outputs, n + 100), *u = numbers(inputs, n + 200);
+        double *x = zeros(inputs), *out = zeros(outputs), *lse = zeros(l.shape.heads * l.rows_q), want = 0, h = 1e-5;
+        for (int sign = -1; sign <= 1; sign += 2) {
+            for (int64_t i = 0; i < inputs; i++) x[i] = in[i] + sign * h * u[i];
+            reference(&l, x, out, lse, NULL, NULL);
+            for (int64_t i = 0; i < outputs; i++) want += i % l.shape.out_stride < l.c->heads * l.c->dim ? sign * out[i] * dout[i] / (2 * h) : 0;
+        }
+        for (EACH_ISA(k)) {
+            Results r = run(k, 2, &l, in, dout);
+            double got = 0, size = 1;
+            for (int64_t i = 0; i < inputs; i++) got += (double)r.din[i] * u[i], size += fabs((double)r.din[i] * u[i]);
+            if (!(fabs(got - want) < 2e-6 * size)) fail_msg("%s, %s: %.9g, not %.9g", cases[n].name, k->name, got, want);
+            results_free(r);
+        }
+        free(in), free(dout), free(u), free(x), free(out), free(lse);
+    }
+}
+
+static void a_sequence_alone_has_the_same_bits(void **state)
+{
+    (void)state;
+    const Kernels *k;
+    for (size_t n = 0; n < COUNT(cases); n++) {
+        Laid l;
+        lay_out(&l, &cases[n]);
+        int64_t inputs = input_size(&l);
+        float *in = numbers(inputs, n), *dout = numbers(output_size(&l), n + 100);
+        for (EACH_ISA(k)) {
+            Results all = run(k, 2, &l, in, dout);
+            for (int32_t i = 0; i < l.shape.num_seqs && !l.c->len_k; i++) {
+                Laid a = l;
+                a.cu_q[0] = a.cu_k[0] = 0, a.cu_q[1] = a.cu_k[1] = l.cu_q[i + 1] - l.cu_q[i], a.sample[0] = l.sample[i];
+                a.rows_q = a.rows_k = a.cu_q[1];
+                a.shape.cu_seqlens_q = a.cu_q, a.shape.cu_seqlens_k = a.cu_k, a.shape.num_seqs = 1;
+                a.shape.max_seqlen_q = a.shape.max_seqlen_k = a.cu_q[1];
+                a.dropout.cu_seqlens = a.cu_q, a.dropout.sample = a.sample, a.dropout.num_seqs = 1;
+                int64_t at_in = l.cu_q[i] * l.shape.q_stride, at_out = l.cu_q[i] * l.shape.out_stride;
+                Results one = run(k, 1, &a, in + at_in, dout + at_out);
+                assert_same_bits(l.c->name, one.out, all.out + at_out, output_size(&a));
+                assert_same_bits(l.c->name, one.din, all.din + at_in, input_size(&a));
+                results_free(one);
+            }
+            results_free(all);
+        }
+        free(in), free(dout);
+    }
+}
+
+static void infinity_and_nan_stay_in_their_row(void **state)
+{
+    (void)state;
+    const Kernels *k;
+    Laid l;
+    lay_out(&l, &cases[0]);
+    for (EACH_ISA(k)) {
+        float *in = numbers(input_size(&l), 1), *dout = numbers(output_size(&l), 2);
+        in[(l.cu_q[5] + 7) * l.shape.q_stride] = NAN; /* a query of head 0 */
+        Results r = run(k, 1, &l, in, dout);
+        for (int64_t row = 0; row < l.rows_q; row++)
+            assert_int_equal(isnan(r.out[row * l.shape.out_stride]), row == l.cu_q[5] + 7);
+        results_free(r);
+        free(in), free(dout);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_the_textbook_and_no_thread_changes_a_bit), cmocka_unit_test(gradient_equals_finite_differences),
+        cmocka_unit_test(a_sequence_alone_has_the_same_bits), cmocka_unit_test(infinity_and_nan_stay_in_their_row),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
