@@ -14,17 +14,21 @@ static Range elements(const Plan *p, int64_t begin_block, int64_t end_block)
     return (Range){least(begin_block * KERNEL_BLOCK, p->n), least(end_block * KERNEL_BLOCK, p->n)};
 }
 
-/* Cuts bucket k. The shares of whole blocks differ by one; which rank gets which turns with k, so the ranks end up even. */
-static void cut(Plan *p, int k)
+/* Cuts bucket k. What is left over of even shares of whole blocks goes round the ranks, from `turn` on: they end up even. Returns whose
+ * turn is next. */
+static int cut(Plan *p, int k, int turn)
 {
     int64_t begin = p->blocks * k / p->buckets, count = p->blocks * (k + 1) / p->buckets - begin;
+    int extras = (int)(count % p->ranks);
     p->bucket[k] = elements(p, begin, begin + count);
     for (int r = 0; r < p->ranks; r++) {
-        int64_t turn = (r + k) % p->ranks;
-        Range part = elements(p, begin + count * turn / p->ranks, begin + count * (turn + 1) / p->ranks);
+        int64_t end = begin + count / p->ranks + ((r - turn + p->ranks) % p->ranks < extras);
+        Range part = elements(p, begin, end);
         p->part[(int64_t)k * p->ranks + r] = part;
         p->most_elements = most(p->most_elements, part.end - part.begin);
+        begin = end;
     }
+    return (turn + extras) % p->ranks;
 }
 
 static void list_owned(Plan *p, int rank)
@@ -61,7 +65,7 @@ Status plan_new(int64_t n, int ranks, int64_t bucket_bytes, Plan *out)
     p.owned = calloc((size_t)ranks, sizeof *p.owned);
     p.owned_count = calloc((size_t)ranks, sizeof *p.owned_count);
     if (!p.bucket || !p.part || !p.owned || !p.owned_count) RAISE(MEMORY, "no memory for a plan of %d buckets", p.buckets);
-    for (int k = 0; k < p.buckets; k++) cut(&p, k);
+    for (int k = 0, turn = 0; k < p.buckets; k++) turn = cut(&p, k, turn);
     for (int r = 0; r < ranks; r++) {
         p.owned[r] = calloc((size_t)p.buckets + 1, sizeof(Range));
         if (!p.owned[r]) RAISE(MEMORY, "no memory for a plan of %d buckets", p.buckets);
