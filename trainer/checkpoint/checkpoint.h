@@ -48,8 +48,8 @@ Status checkpoint_store_open(const CheckpointOptions *options, CheckpointStore *
 /* Waits for a pending save, gives the lock back. NULL is fine. */
 void checkpoint_store_close(CheckpointStore *store);
 const char *checkpoint_run_id(const CheckpointStore *store); /* 32 hex digits */
-/* output_dir holds more than the lock: product.md refuses that without overwrite_output_dir or a resume. Rank 0's view. */
-Status checkpoint_dir_in_use(const CheckpointStore *store, bool *in_use);
+/* When the store was opened, output_dir held something: product.md refuses that without overwrite_output_dir or a resume. */
+bool checkpoint_dir_in_use(const CheckpointStore *store);
 
 /* ---- what is saved ----------------------------------------------------------------------------------------------------- */
 /* A tensor of the model: saving reads `data`, loading writes it. */

@@ -36,5 +36,7 @@ struct Safetensors {
 
 const char *safetensors_type_name(Dtype d); /* "F32" */
 int64_t spec_numel(const TensorSpec *spec);
+/* order[i]: index in specs of the i-th tensor of a file; in arena. A name that is there twice: STATUS_BUG. */
+Status tensor_file_order(Arena *arena, const TensorSpec *specs, size_t count, size_t **order);
 
 #endif

@@ -44,18 +44,18 @@ static int by_file_order(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-static Status sort_specs(SafetensorsWriter *w)
+Status tensor_file_order(Arena *arena, const TensorSpec *specs, size_t count, size_t **order)
 {
     Status st = OK;
     Key *keys;
-    TRY_NEW(w->arena, keys, w->count);
-    TRY_NEW(w->arena, w->order, w->count);
-    for (size_t i = 0; i < w->count; i++) keys[i] = (Key){&w->specs[i], i};
-    if (w->count) qsort(keys, w->count, sizeof *keys, by_file_order);
-    for (size_t i = 0; i < w->count; i++) {
-        w->order[i] = keys[i].index;
+    TRY_NEW(arena, keys, count);
+    TRY_NEW(arena, *order, count);
+    for (size_t i = 0; i < count; i++) keys[i] = (Key){&specs[i], i};
+    if (count) qsort(keys, count, sizeof *keys, by_file_order);
+    for (size_t i = 0; i < count; i++) {
+        (*order)[i] = keys[i].index;
         if (i && strcmp(keys[i].spec->name, keys[i - 1].spec->name) == 0)
-            RAISE(BUG, "%s: tensor %s would be written twice", w->path, keys[i].spec->name);
+            RAISE(BUG, "tensor %s would be written twice", keys[i].spec->name);
     }
 done:
     return st;
@@ -74,7 +74,7 @@ static Status copy_specs(SafetensorsWriter *w, const TensorSpec *specs)
             RAISE(BUG, "%s: tensor %s has no dtype or shape that a file can hold", w->path, specs[i].name);
     }
     w->specs = copy;
-    TRY(sort_specs(w));
+    TRY(tensor_file_order(w->arena, w->specs, w->count, &w->order));
 done:
     return st;
 }

@@ -1,0 +1,173 @@
+/* Finding the checkpoint to go on from, and becoming the run that wrote it. Rank 0 looks and moves; the others hear. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/base/file.h"
+#include "trainer/base/log.h"
+#include "trainer/checkpoint/checkpoint_internal.h"
+
+static Status fill(Checkpoint *out, const char *path, const Manifest *m)
+{
+    if (strlen(path) >= sizeof out->path) return status_raise(STATUS_UNSUPPORTED, "%s: the path is too long", path);
+    *out = (Checkpoint){.serial = m->serial, .step = m->step, .world_size = m->world_size,
+                        .has_optimizer = manifest_has_optimizer(m)};
+    strcpy(out->path, path);
+    memcpy(out->run_id, m->run_id, sizeof out->run_id);
+    return OK;
+}
+
+Status checkpoint_read_manifest(const char *dir, bool verify, Checkpoint *out)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    Manifest m;
+    TRY(arena_new(&arena));
+    TRY(manifest_read(dir, arena, &m));
+    if (verify) {
+        st = manifest_verify(dir, &m);
+        if (st == STATUS_MISSING) st = STATUS_FORMAT; /* a file of it, not the manifest */
+        if (st != OK) goto done;
+    }
+    TRY(fill(out, dir, &m));
+done:
+    arena_free(arena);
+    return st;
+}
+
+static Status not_ours(const char *path)
+{
+    return status_raise(STATUS_UNSUPPORTED, "%s: has no %s, so hone did not write it and cannot resume from it; to start from "
+                        "its weights, set model_name_or_path to it and choose another output_dir", path, MANIFEST_NAME);
+}
+
+static Status find_path(Arena *arena, const char *path, Checkpoint *out)
+{
+    Status st = OK;
+    char *trimmed = arena_strdup(arena, path);
+    TRY_MEMORY(trimmed);
+    for (size_t n = strlen(trimmed); n > 1 && trimmed[n - 1] == '/'; n--) trimmed[n - 1] = '\0';
+    if (!path_is_dir(trimmed)) RAISE(MISSING, "resume_from_checkpoint: %s: no such directory", trimmed);
+    st = checkpoint_read_manifest(trimmed, true, out);
+    if (st == STATUS_MISSING) st = not_ours(trimmed);
+    else if (st != OK) st = status_prefix(st, "resume_from_checkpoint: the checkpoint is damaged");
+done:
+    return st;
+}
+
+static Status set_corrupt(Arena *arena, const char *dir, const char *name, char **moved)
+{
+    Status st = OK;
+    TRY(rename_aside(arena, dir, name, "corrupt", moved));
+    TRY(dir_sync(dir));
+done:
+    return st;
+}
+
+static Status find_newest(CheckpointStore *store, Arena *arena, Checkpoint *out, bool *found)
+{
+    Status st = OK;
+    Listed *list;
+    size_t count, foreign = 0, corrupt = 0;
+    const char *run_id = NULL, *name = NULL;
+    char *moved = NULL;
+    *found = false;
+    TRY(list_checkpoints(arena, store->dir, &list, &count));
+    for (size_t i = 0; i < count; i++) {
+        Listed *l = &list[i];
+        if (!l->has_manifest) {
+            if (!foreign++) name = l->name;
+            continue;
+        }
+        if (*found && l->damage == OK) continue;
+        if (run_id && l->damage == OK && strcmp(run_id, l->manifest.run_id) != 0) continue; /* another run's is no substitute */
+        char *path = path_join(arena, store->dir, l->name);
+        TRY_MEMORY(path);
+        st = checkpoint_read_manifest(path, true, out->path[0] ? &(Checkpoint){0} : out);
+        if (st == STATUS_MEMORY || st == STATUS_UNSUPPORTED) goto done;
+        if (l->damage == OK) run_id = l->manifest.run_id;
+        if (st == OK) {
+            *found = true;
+            continue;
+        }
+        char *why = arena_strdup(arena, status_message());
+        TRY_MEMORY(why);
+        TRY(set_corrupt(arena, store->dir, l->name, &moved));
+        log_warning("%s; it is now %s", why, moved);
+        corrupt++;
+    }
+    st = OK;
+    if (*found && corrupt) log_warning("resuming from %s, the newest good checkpoint", out->path);
+    if (!*found && corrupt)
+        RAISE(FORMAT, "%s: no good checkpoint is left (%zu damaged, the last is now %s); to begin anew, remove "
+              "resume_from_checkpoint and choose another output_dir", store->dir, corrupt, moved);
+    if (!*found && foreign) {
+        char *path = path_join(arena, store->dir, name);
+        TRY_MEMORY(path);
+        st = not_ours(path);
+    }
+done:
+    return st;
+}
+
+Status checkpoint_find(CheckpointStore *store, const char *spec, Checkpoint *out, bool *found)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    struct {
+        Checkpoint checkpoint;
+        bool found;
+    } shared;
+    memset(&shared, 0, sizeof shared);
+    if (store_is_first(store)) {
+        st = arena_new(&arena);
+        if (st == OK && strcmp(spec, "true") == 0) {
+            st = find_newest(store, arena, &shared.checkpoint, &shared.found);
+        } else if (st == OK) {
+            st = find_path(arena, spec, &shared.checkpoint);
+            shared.found = st == OK;
+        }
+    }
+    TRY(store_agree(store, st));
+    TRY(store_broadcast(store, &shared, sizeof shared));
+    *out = shared.checkpoint;
+    *found = shared.found;
+done:
+    arena_free(arena);
+    return st;
+}
+
+/* From the newest down: after a crash in between, what is left is still in order. */
+static Status supersede(CheckpointStore *store, const Checkpoint *from)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    Listed *list;
+    size_t count;
+    char *path;
+    TRY(arena_new(&arena));
+    TRY(list_checkpoints(arena, store->dir, &list, &count));
+    for (size_t i = 0; i < count; i++) {
+        if (list[i].damage != OK || strcmp(list[i].manifest.run_id, from->run_id) != 0 ||
+            list[i].manifest.serial <= from->serial)
+            continue;
+        TRY(rename_aside(arena, store->dir, list[i].name, "superseded", &path));
+        TRY(dir_sync(store->dir));
+        log_info("%s/%s is later than the checkpoint resumed from: it is now %s", store->dir, list[i].name, path);
+    }
+done:
+    arena_free(arena);
+    return st;
+}
+
+Status checkpoint_resume(CheckpointStore *store, const Checkpoint *from)
+{
+    Status st = OK;
+    if (store_is_first(store)) st = supersede(store, from);
+    TRY(store_agree(store, st));
+    memcpy(store->run_id, from->run_id, sizeof store->run_id);
+    if (from->serial > store->serial) store->serial = from->serial;
+done:
+    return st;
+}
