@@ -10,7 +10,7 @@ enum { LONGEST_DEFAULT = 1024 };
 Status clm_block_size(const TaskContext *c, int64_t *out)
 {
     Status st = OK;
-    int64_t tokenizer_max = tokenizer_model_max_length(c->tokenizer), block = c->args->block_size;
+    int64_t tokenizer_max = tokenizer_config(c->tokenizer)->model_max_length, block = c->args->block_size;
     if (block == ARG_UNSET) {
         block = tokenizer_max;
         if (block > c->model->max_positions) block = c->model->max_positions < LONGEST_DEFAULT ? c->model->max_positions : LONGEST_DEFAULT;

@@ -1,0 +1,25 @@
+/* hone eval: metrics of a model. */
+#include "trainer/cli/cli.h"
+#include "trainer/trainer.h"
+
+static Status run(int argc, char **argv)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    TrainingArguments args;
+    TRY(arena_new(&arena));
+    TRY(arguments_load(argc, argv, arena, &args));
+    TRY(trainer_eval(&args, arena));
+done:
+    arena_free(arena);
+    return st;
+}
+
+const Command command_eval = {
+    .name = "eval",
+    .usage = "eval [CONFIG.yaml] [--key value ...]",
+    .summary = "Metrics of a model on the validation or test set",
+    .run = run,
+    .help = "Prints one JSON object on stdout; with output_dir it goes to eval_results.json there, too. Keys are those of\n"
+            "`hone args`: model_name_or_path, validation_file (or test_file), per_device_eval_batch_size, block_size, ...\n",
+};

@@ -1,0 +1,30 @@
+/* hone train: a whole run. */
+#include "trainer/cli/cli.h"
+#include "trainer/trainer.h"
+
+static Status run(int argc, char **argv)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    TrainingArguments args;
+    TRY(arena_new(&arena));
+    TRY(arguments_load(argc, argv, arena, &args));
+    TRY(trainer_train(&args, arena));
+done:
+    arena_free(arena);
+    return st;
+}
+
+const Command command_train = {
+    .name = "train",
+    .usage = "train [CONFIG.yaml] [--key value ...]",
+    .summary = "Train; evaluate, log, save, rotate and resume as the config says",
+    .run = run,
+    .help = "Keys are those of `hone args`; one on the command line wins over the file. On several ranks:\n"
+            "  mpirun -np 4 hone train run.yaml --learning_rate 1e-4\n"
+            "\n"
+            "  --dry_run                      show the first examples as the model will see them, and stop\n"
+            "\n"
+            "Exit status: 0 done; 1 failed; 2 the config is wrong; 75 stopped on request (SIGUSR1, SIGTERM, max_time) after\n"
+            "saving: the same command with resume_from_checkpoint: true goes on.\n",
+};

@@ -1,0 +1,133 @@
+/* Evaluation: every example once, the same result for any number of ranks.
+ *
+ * Batches hold the same examples whatever ranks there are, and their losses are added in their order. `tokens`: sum over all targets by
+ * their number. `hf`: the mean over examples of their batch's loss, each batch divided by what the reference counts, which is what the Hugging Face
+ * Trainer gives on one rank (trainer_semantics 8). */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/base/log.h"
+#include "trainer/callbacks/results.h"
+#include "trainer/callbacks/timing.h"
+#include "trainer/trainer.h"
+
+/* Of one batch. */
+typedef struct Part { double loss, targets, hf_targets, examples; } Part;
+
+static Status evaluate_batch(Trainer *tr, const Batch *batch, Part *out)
+{
+    Status st = OK;
+    LossSpec spec = {.scale = 1, .smoothing = (float)tr->args->label_smoothing_factor};
+    tape_begin(&tr->tape, TAPE_EVAL, batch, 0);
+    Tensor *rows = tr->task->loss(&tr->tape, tr->model, batch, &spec);
+    TRY(tape_status(&tr->tape));
+    double sum;
+    tr->machine.k->sum_in_order(tr->machine.stream, &sum, rows->data, rows->rows);
+    stream_sync(tr->machine.stream);
+    *out = (Part){sum, (double)batch->targets, (double)batch->hf_targets, batch->num_seqs};
+done:
+    return st;
+}
+
+/* Every rank's parts, laid out by the batch's number: what others have is 0 here, so the sum is exact. */
+static Status gather(Trainer *tr, Part *parts, int64_t count)
+{
+    Status st = OK;
+    enum { AT_ONCE = 4096 };
+    for (int64_t at = 0; at < 4 * count; at += AT_ONCE)
+        TRY(group_sum_double(tr->machine.group, (double *)parts + at, (int)(4 * count - at < AT_ONCE ? 4 * count - at : AT_ONCE)));
+done:
+    return st;
+}
+
+static double mean_loss(const TrainingArguments *a, const Part *parts, int64_t count)
+{
+    double sum = 0, weight = 0;
+    bool hf = a->loss_normalization == LOSS_HF;
+    for (int64_t i = 0; i < count; i++) {
+        double loss = hf ? parts[i].loss / parts[i].hf_targets : parts[i].loss, by = hf ? parts[i].examples : parts[i].targets;
+        if (a->logging_nan_inf_filter && !isfinite(loss)) continue;
+        sum += hf ? loss * by : loss;
+        weight += by;
+    }
+    return sum / weight;
+}
+
+Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
+{
+    Status st = OK;
+    EvalPlan plan = {.n = dataset_count(tr->eval_set), .batch = (int)tr->args->per_device_eval_batch_size, .world = tr->machine.group->size,
+                     .rank = tr->machine.group->rank, .drop_last = tr->args->dataloader_drop_last};
+    LoaderConfig config = {.dataset = tr->eval_set, .evaluation = &plan, .rank = plan.rank, .collate = tr->task->collate,
+                           .context = &tr->context};
+    Loader *loader = NULL;
+    int64_t count = eval_plan_batches(&plan), done = 0;
+    double started = timing_now();
+    Part *parts = calloc((size_t)count + 1, sizeof *parts);
+    if (!parts) RAISE(MEMORY, "out of memory");
+    if (!count) RAISE(USAGE, "nothing to evaluate: %lld examples give no batch", (long long)plan.n);
+    heartbeat_report(tr->heartbeat, tr->global_step, "evaluate");
+    TRY(loader_new(&config, &loader));
+    progress_part_begin(tr->progress, "evaluate", eval_plan_rank_batches(&plan));
+    for (const Step *step;;) {
+        TRY(loader_next(loader, &step));
+        if (!step) break;
+        TRY(evaluate_batch(tr, &step->micro[0], &parts[step->update]));
+        progress_part_step(tr->progress, ++done);
+    }
+    progress_part_end(tr->progress);
+    TRY(gather(tr, parts, count));
+    double loss = mean_loss(tr->args, parts, count), seconds = timing_now() - started;
+    char key[64];
+#define ADD(name, value) (snprintf(key, sizeof key, "%s_%s", prefix, name), logentry_add_real(out, key, value))
+    ADD("loss", loss);
+    ADD("runtime", timing_round(seconds, 4));
+    ADD("samples_per_second", timing_round((double)plan.n / seconds, 3));
+    ADD("steps_per_second", timing_round((double)((count + plan.world - 1) / plan.world) / seconds, 3));
+done:
+    free(parts);
+    loader_free(loader);
+    return st;
+}
+
+static Status print_metrics(Trainer *tr, const LogEntry *entry)
+{
+    Status st = OK;
+    Text text = {0};
+    logentry_to_json(entry, &text);
+    if (text.failed || !text.data) RAISE(MEMORY, "out of memory");
+    if (tr->machine.group->rank == 0 && (puts(text.data) == EOF || fflush(stdout))) RAISE(IO, "stdout: cannot write");
+done:
+    text_free(&text);
+    return st;
+}
+
+Status trainer_eval(const TrainingArguments *args, Arena *arena)
+{
+    Status st = OK;
+    Trainer tr = {.args = args, .arena = arena, .started = timing_now(), .saved_step = -1};
+    LogEntry entry = {0};
+    state_init(&tr.state);
+    TRY(trainer_open(&tr, false));
+    const char *prefix = args->test_file.count && !args->validation_file.count ? "test" : "eval";
+    if (tr.machine.group->rank == 0) {
+        ProgressOptions options = {.no_bar = args->disable_tqdm > 0};
+        TRY(progress_open(&options, &tr.progress));
+    }
+    TRY(trainer_evaluate(&tr, prefix, &entry));
+    char key[32];
+    snprintf(key, sizeof key, "%s_loss", prefix);
+    if (tr.task->perplexity) logentry_add_real(&entry, "perplexity", exp(logentry_get(&entry, key, NAN)));
+    snprintf(key, sizeof key, "%s_samples", prefix);
+    logentry_add_int(&entry, key, dataset_count(tr.eval_set));
+    progress_close(tr.progress);
+    tr.progress = NULL;
+    TRY(print_metrics(&tr, &entry));
+    if (tr.machine.group->rank == 0 && path_is_dir(args->output_dir)) TRY(results_save(args->output_dir, prefix, &entry));
+done:
+    trainer_end_all(&tr, st);
+    trainer_close(&tr);
+    return st;
+}

@@ -1,0 +1,264 @@
+/* Checkpoints of the run, going on from one, and the finished model (product.md: What it writes). */
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/base/log.h"
+#include "trainer/trainer.h"
+
+enum { TOKENIZER_LIMIT = 512 << 20, MOST_FILES = 24 };
+
+Status trainer_tensors(Trainer *tr, NamedTensor **out)
+{
+    Status st = OK;
+    Parameters *ps = &tr->model->params;
+    TRY_NEW(tr->arena, *out, ps->count);
+    for (size_t i = 0; i < ps->count; i++) {
+        Parameter *p = ps->list[i];
+        NamedTensor *t = &(*out)[i];
+        *t = (NamedTensor){.name = p->spec.name, .ndim = p->spec.ndim, .data = p->value.data, .dtype = DTYPE_F32, .file_dtype = DTYPE_F32};
+        for (int d = 0; d < p->spec.ndim; d++) t->shape[d] = p->spec.shape[d];
+    }
+done:
+    return st;
+}
+
+/* Where this rank's optimizer states lie, for saving and loading. */
+static Status optimizer_piece(Trainer *tr, OptimizerPiece *out)
+{
+    Status st = OK;
+    Parameters *ps = &tr->model->params;
+    int num_owned, num_states = optimizer_num_states(tr->optimizer);
+    const Range *owned = gradients_owned(tr->gradients, &num_owned);
+    FlatParameter *parameters;
+    FlatRange *ranges;
+    FlatState *states;
+    TRY_NEW(tr->arena, parameters, ps->count);
+    TRY_NEW(tr->arena, ranges, num_owned + 1);
+    TRY_NEW(tr->arena, states, num_states + 1);
+    for (size_t i = 0; i < ps->count; i++) {
+        const Parameter *p = ps->list[i];
+        parameters[i] = (FlatParameter){.name = p->spec.name, .ndim = p->spec.ndim, .offset = p->offset, .numel = p->count};
+        for (int d = 0; d < p->spec.ndim; d++) parameters[i].shape[d] = p->spec.shape[d];
+    }
+    for (int i = 0; i < num_owned; i++) ranges[i] = (FlatRange){owned[i].begin, owned[i].end, optimizer_at(tr->optimizer, i)};
+    for (int i = 0; i < num_states; i++)
+        states[i] = (FlatState){optimizer_state_name(tr->optimizer, i), optimizer_state(tr->optimizer, i)};
+    *out = (OptimizerPiece){parameters, ps->count, ranges, (size_t)num_owned, states, (size_t)num_states};
+done:
+    return st;
+}
+
+/* The small files of a checkpoint or of the finished model. */
+typedef struct Files {
+    SmallFile list[MOST_FILES];
+    size_t count;
+    Text texts[MOST_FILES]; /* whose memory some of them are */
+    size_t num_texts;
+    Arena *arena;
+} Files;
+
+static void files_free(Files *f)
+{
+    for (size_t i = 0; i < f->num_texts; i++) text_free(&f->texts[i]);
+    arena_free(f->arena);
+}
+
+static Text *files_text(Files *f) { return &f->texts[f->num_texts++]; }
+
+static void files_add(Files *f, const char *name, const Text *text)
+{
+    f->list[f->count++] = (SmallFile){name, text->data, text->size};
+}
+
+static void files_add_json(Files *f, const char *name, cJSON *json, int indent)
+{
+    Text *text = files_text(f);
+    if (json) json_add(text, json, indent, true);
+    text_add(text, "\n", 1);
+    cJSON_Delete(json);
+    files_add(f, name, text);
+}
+
+/* What makes the directory a model: config, generation config, tokenizer. */
+static Status add_model_files(Trainer *tr, Files *f)
+{
+    Status st = OK;
+    const char *dir = tr->args->model_name_or_path;
+    const char *const *tokens = tokenizer_files(tr->tokenizer);
+    files_add_json(f, "config.json", model_config_out(tr->model), 2);
+    char *generation = dir ? path_join(f->arena, dir, "generation_config.json") : NULL;
+    if (generation && path_exists(generation)) {
+        SmallFile *file = &f->list[f->count++];
+        char *content;
+        TRY(file_read_all(generation, f->arena, 1 << 20, &content, &file->size));
+        *file = (SmallFile){"generation_config.json", content, file->size};
+    }
+    for (; *tokens && f->count < MOST_FILES; tokens++) {
+        char *path = path_join(f->arena, tr->tokenizer_dir, *tokens), *content;
+        size_t size;
+        TRY_MEMORY(path);
+        TRY(file_read_all(path, f->arena, TOKENIZER_LIMIT, &content, &size));
+        f->list[f->count++] = (SmallFile){*tokens, content, size};
+    }
+done:
+    return st;
+}
+
+static cJSON *scheduler_json(const Trainer *tr)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddItemToObject(o, "base_lr", json_new_real(tr->args->learning_rate));
+    cJSON_AddItemToObject(o, "last_epoch", json_new_int(tr->global_step));
+    cJSON_AddItemToObject(o, "last_lr", json_new_real(tr->last_rate));
+    cJSON_AddItemToObject(o, "lr_scheduler_type", cJSON_CreateString(tr->args->lr_scheduler_type));
+    cJSON_AddItemToObject(o, "max_steps", json_new_int(tr->max_steps));
+    return o;
+}
+
+/* Numbers have no stream (architecture.md, 5): what they are made from is all there is to keep. */
+static cJSON *rng_json(const Trainer *tr)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddItemToObject(o, "data_seed", json_new_int(tr->args->data_seed));
+    cJSON_AddItemToObject(o, "generator", cJSON_CreateString("philox4x32-10 by (seed, purpose, update, sample, op, element)"));
+    cJSON_AddItemToObject(o, "seed", json_new_int(tr->args->seed));
+    cJSON_AddItemToObject(o, "update", json_new_int(tr->global_step));
+    return o;
+}
+
+static Status add_run_files(Trainer *tr, Files *f)
+{
+    Status st = OK;
+    Text *state = files_text(f);
+    TRY(state_to_text(&tr->state, state));
+    files_add(f, "trainer_state.json", state);
+    files_add_json(f, "scheduler.json", scheduler_json(tr), 2);
+    files_add_json(f, "rng_state.json", rng_json(tr), 2);
+    files_add_json(f, "training_args.json", arguments_to_json(tr->args), 2);
+done:
+    return st;
+}
+
+/* What decides the bits besides config and data: a resume on something else says so. */
+static void describe_machine(const Trainer *tr, char text[128])
+{
+    snprintf(text, 128, "%d ranks, %s", tr->machine.group->size, tr->machine.k->name);
+}
+
+Status trainer_save(Trainer *tr)
+{
+    Status st = OK;
+    Files files = {0};
+    char steps[32], machine[128];
+    SaveRequest request = {.step = tr->global_step, .best_step = tr->args->metric_for_best_model ? tr->state.best_global_step : -1,
+                           .save_only_model = tr->args->save_only_model};
+    if (request.best_step <= 0) request.best_step = -1;
+    snprintf(steps, sizeof steps, "%lld", (long long)optimizer_steps(tr->optimizer));
+    describe_machine(tr, machine);
+    MetadataPair pairs[] = {{"step", steps}, {"machine", machine}};
+    request.optimizer_metadata = pairs;
+    request.optimizer_metadata_count = 2;
+    heartbeat_report(tr->heartbeat, tr->global_step, "save");
+    TRY(arena_new(&files.arena));
+    TRY(optimizer_piece(tr, &request.optimizer));
+    if (tr->machine.group->rank == 0) {
+        NamedTensor *tensors;
+        TRY(trainer_tensors(tr, &tensors));
+        TRY(add_model_files(tr, &files));
+        TRY(add_run_files(tr, &files));
+        request.tensors = tensors;
+        request.tensor_count = tr->model->params.count;
+        request.files = files.list;
+        request.file_count = files.count;
+    }
+    TRY(checkpoint_save_begin(tr->store, &request));
+    tr->saved_step = tr->global_step;
+    log_debug("checkpoint-%lld is being written", (long long)tr->global_step);
+done:
+    files_free(&files);
+    return st;
+}
+
+Status trainer_save_final(Trainer *tr)
+{
+    Status st = OK;
+    Files files = {0};
+    NamedTensor *tensors = NULL;
+    TRY(arena_new(&files.arena));
+    TRY(trainer_tensors(tr, &tensors));
+    if (tr->machine.group->rank == 0) {
+        Text *state = files_text(&files);
+        TRY(add_model_files(tr, &files));
+        TRY(state_to_text(&tr->state, state));
+        files_add(&files, "trainer_state.json", state);
+        files_add_json(&files, "training_args.json", arguments_to_json(tr->args), 2);
+    }
+    TRY(checkpoint_save_model(tr->store, "model", tensors, tr->model->params.count, files.list, files.count));
+done:
+    files_free(&files);
+    return st;
+}
+
+static const char *metadata_find(const MetadataPair *pairs, size_t count, const char *key)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(pairs[i].key, key) == 0) return pairs[i].value;
+    return NULL;
+}
+
+static Status load_state(Trainer *tr, const char *dir)
+{
+    Status st = OK;
+    char *path = path_join(tr->arena, dir, "trainer_state.json");
+    TRY_MEMORY(path);
+    TRY(state_read(&tr->state, path));
+done:
+    return st;
+}
+
+static Status load_checkpoint(Trainer *tr, const Checkpoint *from)
+{
+    Status st = OK;
+    OptimizerPiece piece;
+    MetadataPair *pairs = NULL;
+    size_t count = 0;
+    char machine[128];
+    if (!from->has_optimizer)
+        RAISE(USAGE, "%s was saved with save_only_model: there is no optimizer state to go on from; use it as model_name_or_path", from->path);
+    if (from->step > tr->max_steps)
+        RAISE(USAGE, "%s is at step %lld, beyond the %lld steps of this run; raise max_steps or num_train_epochs", from->path,
+              (long long)from->step, (long long)tr->max_steps);
+    TRY(model_load(tr->model, from->path));
+    TRY(optimizer_piece(tr, &piece));
+    TRY(checkpoint_load_optimizer(from->path, &piece, tr->arena, &pairs, &count));
+    TRY(load_state(tr, from->path));
+    const char *steps = metadata_find(pairs, count, "step"), *was = metadata_find(pairs, count, "machine");
+    optimizer_set_steps(tr->optimizer, steps ? atoll(steps) : from->step);
+    describe_machine(tr, machine);
+    if (was && strcmp(was, machine))
+        log_warning("the checkpoint was made on %s, this is %s: the last bits may differ from a run that was never stopped", was, machine);
+    tr->global_step = tr->first_step = tr->saved_step = from->step;
+    state_cut(&tr->state, from->step);
+done:
+    return st;
+}
+
+Status trainer_resume(Trainer *tr)
+{
+    Status st = OK;
+    Checkpoint from;
+    bool found = false;
+    const char *spec = tr->args->resume_from_checkpoint;
+    if (spec) TRY(checkpoint_find(tr->store, spec, &from, &found));
+    if (!found) {
+        if (spec) log_info("no checkpoint in %s yet: the run begins", tr->args->output_dir);
+        TRY(trainer_agree(tr, trainer_load_weights(tr)));
+        return OK;
+    }
+    TRY(trainer_agree(tr, load_checkpoint(tr, &from)));
+    TRY(checkpoint_resume(tr->store, &from));
+    if (tr->args->ignore_data_skip) tr->sampler_config.skip = tr->global_step % sampler_updates_per_epoch(&tr->sampler_config);
+    log_info("resumed from %s at step %lld of %lld", from.path, (long long)tr->global_step, (long long)tr->max_steps);
+done:
+    return st;
+}

@@ -1,0 +1,232 @@
+/* Opening what a run needs, in two halves: what each rank does alone (then all agree), and what they do together. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "trainer/base/log.h"
+#include "trainer/trainer.h"
+
+static Status open_model(Trainer *tr)
+{
+    Status st = OK;
+    const TrainingArguments *a = tr->args;
+    cJSON *config;
+    const char *dir = a->model_name_or_path ? a->model_name_or_path : a->config_name;
+    if (a->model_name_or_path && a->config_overrides)
+        RAISE(USAGE, "config_overrides changes a fresh config; it cannot go with model_name_or_path");
+    if (a->dtype && strcmp(a->dtype, "float32") && strcmp(a->dtype, "auto"))
+        RAISE(USAGE, "dtype: %s: weights are trained in float32 by this version; remove the key", a->dtype);
+    if (dir) TRY(model_config_read(dir, &config));
+    else if (a->model_type) TRY(model_config_make(a->model_type, a->config_overrides, &config));
+    else RAISE(USAGE, "no model: set model_name_or_path to a model directory, or model_type and tokenizer_name to train from scratch");
+    TRY(model_new(config, dir ? arena_printf(tr->arena, "%s/config.json", dir) : a->model_type, &tr->model));
+
+    tr->tokenizer_dir = a->tokenizer_name ? a->tokenizer_name : dir;
+    if (!tr->tokenizer_dir) RAISE(USAGE, "no tokenizer: set tokenizer_name to a directory with a tokenizer.json");
+    TRY(tokenizer_load(tr->tokenizer_dir, &tr->tokenizer));
+    if (tokenizer_id_limit(tr->tokenizer) > tr->model->vocab_size)
+        RAISE(USAGE, "%s: the tokenizer has ids up to %d, the model %lld; embeddings are not resized: take the tokenizer that belongs to the model",
+              tr->tokenizer_dir, (int)tokenizer_id_limit(tr->tokenizer) - 1, (long long)tr->model->vocab_size);
+done:
+    return st;
+}
+
+static Status open_alone(Trainer *tr, bool training)
+{
+    Status st = OK;
+    const TrainingArguments *a = tr->args;
+    TRY(open_model(tr));
+    TRY(task_find(a, tr->model, &tr->task));
+    log_info("task %s%s, model %s with %.1f million parameters, %s, %d rank%s of %d thread%s", tr->task->name,
+             a->task ? "" : " (from the model; set `task` to change it)", tr->model->type->name, (double)tr->model->params.elements / 1e6,
+             tr->machine.k->name, tr->machine.group->size, tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,
+             tr->machine.binding.threads == 1 ? "" : "s");
+    tr->context = (TaskContext){.args = a, .model = tr->model, .tokenizer = tr->tokenizer, .tokenizer_dir = tr->tokenizer_dir,
+                                .threads = tr->machine.binding.threads};
+    if (training) {
+        TRY(tr->task->open(&tr->context, SPLIT_TRAIN, &tr->train_set));
+        if (!tr->train_set) RAISE(USAGE, "no data to train on: set train_file");
+    }
+    if (!training || a->do_eval) {
+        TRY(tr->task->open(&tr->context, !training && a->test_file.count && !a->validation_file.count ? SPLIT_TEST : SPLIT_VALIDATION,
+                           &tr->eval_set));
+        if (!tr->eval_set) RAISE(USAGE, "no data to evaluate on: set validation_file (or train_file, of which a part is taken)");
+    }
+    stream_clear(tr->machine.stream);
+done:
+    return st;
+}
+
+static Status load_weights(Trainer *tr)
+{
+    if (tr->args->model_name_or_path) return model_load(tr->model, tr->args->model_name_or_path);
+    model_draw(tr->model, (uint64_t)tr->args->seed);
+    return OK;
+}
+
+Status trainer_open(Trainer *tr, bool training)
+{
+    Status st = OK;
+    Text text = {0};
+    TRY(machine_open(tr->args, &tr->machine));
+    arguments_fingerprint(tr->args, &text);
+    TRY(group_check_equal(tr->machine.group, "the config", group_hash(text.data, text.size)));
+    TRY(trainer_agree(tr, open_alone(tr, training)));
+    TRY(tape_open(&tr->tape, tr->machine.k, tr->machine.stream, &tr->model->params));
+    tr->tape.seed = (uint64_t)tr->args->seed;
+    tr->tape.checkpointing = tr->args->activation_checkpointing > 0;
+    tr->tape.checkpoint_every = (int)tr->args->checkpoint_every_n_layers;
+    if (!training) {
+        size_t bytes = ((size_t)tr->model->params.flat_count * sizeof(float) + 63) / 64 * 64;
+        if (!(tr->weights = aligned_alloc(64, bytes + 64))) RAISE(MEMORY, "out of memory: %zu MB of weights", bytes >> 20);
+        parameters_bind(&tr->model->params, tr->weights, NULL);
+        TRY(trainer_agree(tr, load_weights(tr)));
+    }
+done:
+    text_free(&text);
+    return st;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    int64_t x = (*(Parameter *const *)a)->offset, y = (*(Parameter *const *)b)->offset;
+    return (x > y) - (x < y);
+}
+
+static Status open_optimizer(Trainer *tr)
+{
+    Status st = OK;
+    const TrainingArguments *a = tr->args;
+    Parameters *ps = &tr->model->params;
+    int num_owned;
+    const Range *owned = gradients_owned(tr->gradients, &num_owned);
+    OptimizerRange *ranges;
+    DecayRun *runs;
+    Parameter **sorted;
+    TRY_NEW(tr->arena, ranges, num_owned + 1);
+    TRY_NEW(tr->arena, runs, ps->count);
+    TRY_NEW(tr->arena, sorted, ps->count);
+    for (int i = 0; i < num_owned; i++) ranges[i] = (OptimizerRange){owned[i].begin, owned[i].end};
+    memcpy(sorted, ps->list, ps->count * sizeof *sorted);
+    qsort(sorted, ps->count, sizeof *sorted, by_offset);
+    for (size_t i = 0; i < ps->count; i++)
+        runs[i] = (DecayRun){sorted[i]->offset, sorted[i]->offset + sorted[i]->count, sorted[i]->spec.decay};
+    OptimizerConfig config = {.weight_decay = a->weight_decay, .beta1 = a->adam_beta1, .beta2 = a->adam_beta2, .eps = a->adam_epsilon,
+                              .momentum = arguments_optim_arg(a, "momentum", 0), .dampening = arguments_optim_arg(a, "dampening", 0),
+                              .nesterov = arguments_optim_arg(a, "nesterov", 0) != 0};
+    const OptimizerType *type = optimizer_type_find(a->optim);
+    if (!type) RAISE(BUG, "optim %s has passed the config", a->optim);
+    TRY(optimizer_new(type, &config, tr->machine.k, tr->machine.stream, ranges, num_owned, runs, (int)ps->count, &tr->optimizer));
+done:
+    return st;
+}
+
+static Status open_schedule(Trainer *tr)
+{
+    Status st = OK;
+    const TrainingArguments *a = tr->args;
+    ScheduleConfig config = {.type = a->lr_scheduler_type, .lr = a->learning_rate, .warmup = warmup_resolve(a->warmup_steps, tr->max_steps), .total = tr->max_steps};
+    for (const cJSON *item = a->lr_scheduler_kwargs ? a->lr_scheduler_kwargs->child : NULL; item; item = item->next)
+        TRY(cJSON_IsString(item) ? schedule_text(&config, item->string, item->valuestring)
+                                 : schedule_number(&config, item->string, item->valuedouble));
+    TRY(schedule_init(&tr->schedule, &config));
+done:
+    return st;
+}
+
+static Status open_sampler(Trainer *tr)
+{
+    Status st = OK;
+    const TrainingArguments *a = tr->args;
+    SamplerConfig *c = &tr->sampler_config;
+    *c = (SamplerConfig){.n = dataset_count(tr->train_set), .batch = (int)a->per_device_train_batch_size,
+                         .accumulation = (int)a->gradient_accumulation_steps, .world = tr->machine.group->size,
+                         .drop_last = a->dataloader_drop_last, .even_batches = a->even_batches, .seed = (uint64_t)a->data_seed,
+                         .strategy = a->train_sampling_strategy == SAMPLING_SEQUENTIAL ? SAMPLER_SEQUENTIAL : SAMPLER_RANDOM,
+                         .granular = a->full_determinism};
+    TRY(sampler_check(c));
+    if (a->full_determinism) {
+        if (a->loss_normalization == LOSS_HF)
+            RAISE(USAGE, "full_determinism needs loss_normalization: tokens; with hf the loss depends on how an update is split");
+        TRY(sampler_check_granular(c));
+        TRY_NEW(tr->arena, tr->sample_losses, sampler_most_in_update(c));
+    }
+    tr->max_steps = sampler_total_updates(c, a->num_train_epochs, a->max_steps, NULL);
+done:
+    return st;
+}
+
+static Status rank_agree(void *group, Status mine) { return group_agree(group, mine, NULL); }
+static Status rank_broadcast(void *group, void *bytes, size_t size) { return group_broadcast(group, bytes, size, 0); }
+
+static Status open_store(Trainer *tr)
+{
+    Status st = OK;
+    const TrainingArguments *a = tr->args;
+    tr->ranks = (RankGroup){.rank = tr->machine.group->rank, .size = tr->machine.group->size, .context = tr->machine.group,
+                            .agree = rank_agree, .broadcast = rank_broadcast};
+    CheckpointOptions options = {.output_dir = a->output_dir, .group = &tr->ranks, .save_total_limit = a->save_total_limit};
+    TRY(checkpoint_store_open(&options, &tr->store));
+    if (!a->resume_from_checkpoint && !a->overwrite_output_dir) {
+        st = checkpoint_dir_in_use(tr->store) ? status_raise(STATUS_USAGE,
+                                   "%s is not empty; set resume_from_checkpoint: true to go on with the run in it, overwrite_output_dir: true "
+                                   "to start afresh, or another output_dir", a->output_dir)
+                    : OK;
+        TRY(trainer_agree(tr, st));
+    }
+done:
+    return st;
+}
+
+static void parameter_ready(void *gradients, Parameter *p) { gradients_ready(gradients, p->offset, p->offset + p->count); }
+
+Status trainer_open_training(Trainer *tr)
+{
+    Status st = OK;
+    const TrainingArguments *a = tr->args;
+    Parameters *ps = &tr->model->params;
+    TRY(trainer_agree(tr, open_sampler(tr)));
+    TRY(trainer_agree(tr, open_schedule(tr)));
+    TRY(open_store(tr));
+    GradientsOptions options = {.zero_stage = (int)a->zero_stage, .full_determinism = a->full_determinism,
+                                .bucket_bytes = a->ddp_bucket_cap_mb == ARG_UNSET ? 0 : a->ddp_bucket_cap_mb << 20};
+    TRY(gradients_new(tr->machine.group, tr->machine.stream, ps->flat_count, &options, &tr->gradients));
+    parameters_bind(ps, gradients_weights(tr->gradients), gradients_data(tr->gradients));
+    tr->tape.ready = parameter_ready;
+    tr->tape.ready_context = tr->gradients;
+    TRY(open_optimizer(tr));
+    TRY(trainer_resume(tr)); /* or the model's own weights */
+    if (tr->machine.group->size > 1)
+        TRY(group_check_equal(tr->machine.group, "the parameters", XXH3_64bits(ps->weights, (size_t)ps->flat_count * sizeof(float))));
+    TRY(sampler_new(&tr->sampler_config, &tr->sampler));
+    LoaderConfig loader = {.dataset = tr->train_set, .sampler = tr->sampler, .rank = tr->machine.group->rank,
+                           .first_update = tr->global_step, .last_update = tr->max_steps, .collate = tr->task->collate, .context = &tr->context};
+    TRY(loader_new(&loader, &tr->loader));
+    HeartbeatOptions beats = {.stuck_s = (double)a->ddp_timeout};
+    TRY(heartbeat_start(tr->machine.group, &beats, &tr->heartbeat));
+done:
+    return st;
+}
+
+Status trainer_load_weights(Trainer *tr) { return load_weights(tr); }
+
+void trainer_close(Trainer *tr)
+{
+    report_close(tr);
+    heartbeat_stop(tr->heartbeat);
+    loader_free(tr->loader);
+    sampler_free(tr->sampler);
+    checkpoint_store_close(tr->store);
+    optimizer_free(tr->optimizer);
+    tape_close(&tr->tape);
+    gradients_free(tr->gradients);
+    free(tr->weights);
+    dataset_free(tr->train_set);
+    dataset_free(tr->eval_set);
+    tokenizer_free(tr->tokenizer);
+    model_free(tr->model);
+    machine_close(&tr->machine);
+}

@@ -1,0 +1,109 @@
+/* One training run, from its arguments to its last file. trainer.c holds the loop; setup.c opens what it needs; update.c is one update;
+ * evaluate.c, saving.c, reporting.c what happens between updates. */
+#ifndef HONE_TRAINER_TRAINER_H
+#define HONE_TRAINER_TRAINER_H
+
+#include "optim/optimizer.h"
+#include "optim/schedule.h"
+#include "trainer/callbacks/best.h"
+#include "trainer/callbacks/jsonl.h"
+#include "trainer/callbacks/progress.h"
+#include "trainer/callbacks/state.h"
+#include "trainer/callbacks/tensorboard.h"
+#include "trainer/callbacks/when.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/config/arguments.h"
+#include "trainer/distributed/binding.h"
+#include "trainer/distributed/gradients.h"
+#include "trainer/distributed/heartbeat.h"
+#include "trainer/tasks/task.h"
+
+/* What any command that computes needs: ranks, cores, kernels. */
+typedef struct Machine {
+    ProcessGroup *group;
+    Binding binding;
+    const Kernels *k;
+    Stream *stream;
+} Machine;
+/* Signals are blocked, MPI is started where there are ranks. (all ranks) */
+Status machine_open(const TrainingArguments *args, Machine *m);
+void machine_close(Machine *m);
+
+typedef struct Trainer {
+    const TrainingArguments *args;
+    Arena *arena;
+    Machine machine;
+    Model *model;
+    Tokenizer *tokenizer;
+    const char *tokenizer_dir;
+    const Task *task;
+    TaskContext context;
+    Dataset *train_set, *eval_set;
+    Gradients *gradients;       /* owns the flat arrays of weights and gradients while training */
+    float *weights;             /* evaluation only: owned here */
+    Tape tape;
+    SamplerConfig sampler_config;
+    Sampler *sampler;
+    Loader *loader;
+    Optimizer *optimizer;
+    Schedule schedule;
+    CheckpointStore *store;
+    RankGroup ranks;
+    Heartbeat *heartbeat;
+
+    int64_t global_step, max_steps;
+    TrainerState state;
+    WhenConfig when;
+    BestRule best;
+    Progress *progress;
+    JsonlLog *jsonl;
+    TensorBoard *tensorboard;
+
+    double *sample_losses;      /* full determinism: [samples of an update] */
+    double loss_since_log, loss_total;
+    int64_t steps_since_log, steps_done, first_step, skipped_steps;
+    double last_norm, last_rate, hidden_s, exposed_s, started, step_started;
+    int64_t tokens_done;        /* of all ranks, by this process */
+    LogEntry last_evaluation;
+    int64_t last_evaluation_step; /* -1: none */
+    double picture_s;           /* when the picture was drawn last */
+    int64_t saved_step;         /* of the last checkpoint; -1: none yet */
+    bool improved;              /* the last evaluation was the best so far */
+    bool stop_early;            /* early stopping */
+    bool agreed;                /* a failure that all ranks know of */
+} Trainer;
+
+/* The whole of `hone train`. STATUS_STOPPED: asked to stop, and saved. (all ranks) */
+Status trainer_train(const TrainingArguments *args, Arena *arena);
+/* The whole of `hone eval`: metrics of the model on the validation set (or the test set), to stdout and eval_results.json. (all ranks) */
+Status trainer_eval(const TrainingArguments *args, Arena *arena);
+
+/* ---- between the files of this room ---------------------------------------------------------------------------------------------- */
+Status trainer_open(Trainer *tr, bool training); /* machine, model, data, weights */
+Status trainer_open_training(Trainer *tr);       /* gradients, optimizer, schedule, store, resume, loader */
+void trainer_close(Trainer *tr);
+Status trainer_load_weights(Trainer *tr);        /* the model's own */
+/* All ranks learn whether one failed; from then on the failure is everybody's, and only the rank that failed first speaks. */
+Status trainer_agree(Trainer *tr, Status mine);
+/* A failure that the other ranks do not know of is printed and ends them too. */
+void trainer_end_all(Trainer *tr, Status st);
+Status trainer_dry_run(Trainer *tr);
+
+/* One update: micro-steps, sum over ranks, clipping, optimizer. *loss: as it is logged. */
+Status trainer_update(Trainer *tr, const Step *step, double *loss);
+/* Metrics of the evaluation set, with their prefix and in the reference's order. (all ranks) */
+Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out);
+
+Status trainer_save(Trainer *tr);        /* begins a checkpoint of this step */
+Status trainer_save_final(Trainer *tr);  /* waits, then the model into output_dir itself */
+Status trainer_resume(Trainer *tr);      /* weights, optimizer state, step, data position; begins where there is none */
+/* The model's tensors as they are saved. */
+Status trainer_tensors(Trainer *tr, NamedTensor **out);
+
+Status report_open(Trainer *tr);
+Status report_step(Trainer *tr, const Step *step, double loss); /* the bar, and a log entry when one is due */
+Status report_evaluation(Trainer *tr, LogEntry *entry); /* log, best model, early stopping */
+Status report_end(Trainer *tr);                         /* train_results.json, card, picture */
+void report_close(Trainer *tr);
+
+#endif
