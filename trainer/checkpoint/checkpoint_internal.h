@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "trainer/base/clock.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/dir_lock.h"
 #include "trainer/checkpoint/manifest.h"
@@ -59,7 +60,6 @@ struct CheckpointStore {
 };
 
 /* store.c */
-double seconds_now(void);
 Status store_agree(CheckpointStore *store, Status mine);
 Status store_broadcast(CheckpointStore *store, void *data, size_t size);
 static inline bool store_is_first(const CheckpointStore *store) { return store->group.rank == 0; }

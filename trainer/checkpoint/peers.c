@@ -112,12 +112,12 @@ Status peers_collect(SaveJob *job, ManifestFile **files, size_t *count)
     size_t capacity = 0, own = *count;
     ManifestFile *all;
     long wait_ms = POLL_MS;
-    double patience = seconds_now() + job->store->peer_wait_s;
+    double patience = clock_seconds() + job->store->peer_wait_s;
     TRY_NEW(job->arena, seen, job->store->group.size);
     for (;;) {
         TRY(look(job, seen, &missing, &who));
         if (!missing) break;
-        if (seconds_now() > patience)
+        if (clock_seconds() > patience)
             RAISE(IO, "%s: %d of %d ranks have not written their piece within %.0f s, rank %d for one; do all ranks see this "
                   "file system?", job->temporary, missing, job->store->group.size, job->store->peer_wait_s, who);
         nanosleep(&(struct timespec){.tv_nsec = wait_ms * 1000 * 1000}, NULL);

@@ -25,7 +25,7 @@ static Status job_new(CheckpointStore *store, const SaveRequest *request, SaveJo
     job->step = request->step;
     job->best_step = request->best_step;
     job->serial = store->serial;
-    job->begun_s = seconds_now();
+    job->begun_s = clock_seconds();
     job->temporary = arena_printf(arena, "%s/.tmp-checkpoint-%" PRId64 "-%s-%" PRIu64, store->dir, job->step, store->run_id,
                                   job->serial);
     TRY_MEMORY(job->temporary);

@@ -13,13 +13,6 @@
 static const uint64_t DEFAULT_COPY_BYTES = UINT64_C(256) << 20;
 static const double DEFAULT_LOCK_WAIT_S = 30, DEFAULT_PEER_WAIT_S = 1800;
 
-double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 Status store_agree(CheckpointStore *store, Status mine)
 {
     return store->group.agree ? store->group.agree(store->group.context, mine) : mine;

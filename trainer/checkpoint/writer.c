@@ -162,7 +162,7 @@ void *writer_thread(void *argument)
         if (first) remove_temporary(job);
         else peer_say_failed(job);
     }
-    job->seconds = seconds_now() - job->begun_s;
+    job->seconds = clock_seconds() - job->begun_s;
     atomic_store(&job->over, true);
     return NULL;
 }

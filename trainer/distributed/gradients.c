@@ -111,12 +111,12 @@ void gradients_zero(Gradients *g, int64_t begin, int64_t end)
 static Status wait_for_exchange(Gradients *g)
 {
     Status st = OK;
-    double begin = seconds_now();
+    double begin = clock_seconds();
     pthread_mutex_lock(&g->lock);
     g->main_waits = true;
     while (g->asked != g->answered) pthread_cond_wait(&g->done, &g->lock);
     g->main_waits = false;
-    g->waited_s += seconds_now() - begin;
+    g->waited_s += clock_seconds() - begin;
     if (g->error) st = status_raise(g->error, "%s", g->message);
     pthread_mutex_unlock(&g->lock);
     return st;
@@ -216,9 +216,9 @@ Status gradients_finish(Gradients *g, double *norm_squared)
     if (g->has_thread) TRY(wait_for_exchange(g));
     if (g->full_determinism && g->total_is_empty) clear_total(g);
     if (g->has_thread) {
-        double begin = seconds_now();
+        double begin = clock_seconds();
         TRY(gather_partials(g));
-        g->exposed_s += seconds_now() - begin;
+        g->exposed_s += clock_seconds() - begin;
     } else if (!g->full_determinism) {
         const float *source = gradients_data(g);
         fold_run(&(Fold){NULL, &source, 1, g->partials}, g->everything, g->threads);
@@ -263,9 +263,9 @@ static Status send_weights(Gradients *g)
 Status gradients_gather_weights(Gradients *g)
 {
     if (!g->has_thread || g->gathers_sums) return OK;
-    double begin = seconds_now();
+    double begin = clock_seconds();
     Status st = g->shares ? copy_weights(g) : send_weights(g);
-    g->exposed_s += seconds_now() - begin;
+    g->exposed_s += clock_seconds() - begin;
     return st;
 }
 

@@ -15,13 +15,6 @@
 
 enum { STOP_S = 2 };
 
-double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static Range part_of(const Gradients *g, int bucket, int rank) { return g->plan.part[(int64_t)bucket * g->plan.ranks + rank]; }
 
 static size_t part_bytes(const Gradients *g, int bucket, int rank)
@@ -116,9 +109,9 @@ static void exchange_micro_step(Gradients *g)
         Threads *threads = g->main_waits ? g->threads : NULL;
         if (k < g->plan.buckets) g->started++;
         pthread_mutex_unlock(&g->lock);
-        double begin = seconds_now();
+        double begin = clock_seconds();
         Status st = exchange_bucket(g, k, last, empty, threads);
-        double took = seconds_now() - begin;
+        double took = clock_seconds() - begin;
         pthread_mutex_lock(&g->lock);
         g->busy_s += took;
         if (!st) continue;

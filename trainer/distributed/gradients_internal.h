@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "trainer/base/clock.h"
 #include "trainer/distributed/gradients.h"
 
 /* ---- plan ---- */
@@ -70,6 +71,5 @@ bool exchange_stop(Gradients *g);    /* false: it is stuck in a call and still u
 /* Bucket's parts from their owners to all, by messages. */
 Status gather_bucket(Gradients *g, int bucket, SharedMemory *array);
 void exchange_alone(Gradients *g);   /* one rank's micro-step with full determinism */
-double seconds_now(void);
 
 #endif
