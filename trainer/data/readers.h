@@ -21,8 +21,8 @@ typedef enum FieldType { FIELD_NULL, FIELD_STRING, FIELD_NUMBER, FIELD_BOOL, FIE
 
 typedef struct Field {
     const char *name; /* the column's */
-    FieldType type;   /* of csv: always FIELD_STRING */
-    const char *text; /* FIELD_STRING: the decoded text; else the JSON as it stands in the file. Ends with a NUL */
+    FieldType type;   /* of csv: FIELD_STRING, or FIELD_NULL where the row is too short */
+    const char *text; /* FIELD_STRING: the decoded text; else its JSON, without white space. Ends with a NUL */
     size_t bytes;
 } Field;
 
@@ -48,6 +48,7 @@ typedef struct Rows Rows;
 Status rows_format(const char *const *paths, int num_paths, RowsFormat *out);
 Status rows_open(const RowsConfig *config, Rows **out); /* free with rows_close */
 Status rows_next(Rows *rows, const Row **out);          /* NULL when all files are read */
+uint64_t rows_position(const Rows *rows);               /* bytes read so far, of all files */
 void rows_close(Rows *rows);                            /* NULL is fine */
 
 /* The field of that name, NULL if the row has none. */
