@@ -11,7 +11,7 @@
 #include "kernels/cpu/families.h"
 #include "kernels/cpu/tile.h"
 
-enum { VECTORS = 4, QUERIES = VECTORS * VF, KEYS = 48 };
+enum { VECTORS = 2, QUERIES = VECTORS * VF, KEYS = 48 };
 
 /* One query head of one sequence: arrays begin at its first row. */
 typedef struct Head {

@@ -38,7 +38,7 @@ UNUSED_FN uint64_t next_random(uint64_t *state) /* splitmix64 */
 /* n numbers of [-1, 1), in memory of exactly that size, so that the sanitizer sees a step beyond; free() them. */
 UNUSED_FN float *numbers(int64_t n, uint64_t seed)
 {
-    float *x = malloc(n ? (size_t)n * sizeof *x : 1);
+    float *x = malloc(n > 0 ? (size_t)n * sizeof *x : 1);
     assert_non_null(x);
     for (int64_t i = 0; i < n; i++) x[i] = (float)(next_random(&seed) >> 40) * 0x1p-23f - 1;
     return x;
@@ -47,7 +47,7 @@ UNUSED_FN float *numbers(int64_t n, uint64_t seed)
 /* n copies of a number that no kernel should leave behind. */
 UNUSED_FN float *rubbish(int64_t n)
 {
-    float *x = malloc(n ? (size_t)n * sizeof *x : 1);
+    float *x = malloc(n > 0 ? (size_t)n * sizeof *x : 1);
     assert_non_null(x);
     for (int64_t i = 0; i < n; i++) x[i] = NAN;
     return x;
@@ -55,7 +55,7 @@ UNUSED_FN float *rubbish(int64_t n)
 
 UNUSED_FN float *copy_of(const float *x, int64_t n)
 {
-    float *y = malloc(n ? (size_t)n * sizeof *y : 1);
+    float *y = malloc(n > 0 ? (size_t)n * sizeof *y : 1);
     assert_non_null(y);
     if (n) memcpy(y, x, (size_t)n * sizeof *y);
     return y;
@@ -63,7 +63,7 @@ UNUSED_FN float *copy_of(const float *x, int64_t n)
 
 UNUSED_FN double *zeros(int64_t n)
 {
-    double *x = calloc(n ? (size_t)n : 1, sizeof *x);
+    double *x = calloc(n > 0 ? (size_t)n : 1, sizeof *x);
     assert_non_null(x);
     return x;
 }

@@ -1,0 +1,93 @@
+/* AdamW over several steps against the formula in double, and three steps of torch. */
+#include "tests/kernels/kernel_test.h"
+
+static const int64_t sizes[] = {0, 1, 13, 33, 130, KERNEL_BLOCK + 13};
+
+typedef struct Arrays { float *w, *m, *v; } Arrays;
+
+static void steps(const Kernels *k, int threads, Arrays a, const float *g, int64_t n, int count, double weight_decay, double eps)
+{
+    Stream *s = stream_new_cpu(threads);
+    for (int step = 1; step <= count; step++)
+        k->adamw(s, a.w, a.m, a.v, g, n, 0.5f, 1e-2, 0.9, 0.999, eps, weight_decay, 1 - pow(0.9, step), 1 - pow(0.999, step));
+    stream_free(s);
+}
+
+static void follows_the_formula_and_no_thread_changes_a_bit(void **state)
+{
+    (void)state;
+    const Kernels *k;
+    for (size_t c = 0; c < COUNT(sizes) * 2; c++) {
+        int64_t n = sizes[c / 2];
+        double decay = c % 2 ? 0.1 : 0, *w = zeros(n), *m = zeros(n), *v = zeros(n);
+        float *w0 = numbers(n, 1), *g = numbers(n, 2), *nothing = calloc((size_t)n + 1, sizeof *nothing);
+        for (int64_t i = 0; i < n; i++) {
+            w[i] = w0[i];
+            for (int step = 1; step <= 3; step++) {
+                double grad = g[i] * 0.5;
+                w[i] *= 1 - 1e-2 * decay, m[i] = 0.9 * m[i] + 0.1 * grad, v[i] = 0.999 * v[i] + 0.001 * grad * grad;
+                w[i] -= 1e-2 / (1 - pow(0.9, step)) * m[i] / (sqrt(v[i]) / sqrt(1 - pow(0.999, step)) + 1e-8);
+            }
+        }
+        for (EACH_ISA(k)) {
+            Arrays one = {copy_of(w0, n), copy_of(nothing, n), copy_of(nothing, n)};
+            steps(k, 1, one, g, n, 3, decay, 1e-8);
+            assert_close("w", one.w, w, n, 4e-7);
+            assert_close("m", one.m, m, n, 2e-7);
+            assert_close("v", one.v, v, n, 2e-7);
+            for (int threads = 2; threads <= 3; threads++) {
+                Arrays more = {copy_of(w0, n), copy_of(nothing, n), copy_of(nothing, n)};
+                steps(k, threads, more, g, n, 3, decay, 1e-8);
+                assert_same_bits("w", more.w, one.w, n);
+                assert_same_bits("m", more.m, one.m, n);
+                assert_same_bits("v", more.v, one.v, n);
+                free(more.w), free(more.m), free(more.v);
+            }
+            free(one.w), free(one.m), free(one.v);
+        }
+        free(w), free(m), free(v), free(w0), free(g), free(nothing);
+    }
+}
+
+/* torch 2.15, torch.optim.AdamW(lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1, fused=True) on the CPU. */
+static void equals_three_steps_of_torch(void **state)
+{
+    (void)state;
+    static const float g[3][5] = {{0.1f, -0.2f, 1e-4f, 30, 1e-9f}, {0.3f, 0.2f, -1e-4f, -20, 1e-9f}, {-0.5f, 0.4f, 2e-4f, 10, -2e-9f}};
+    static const double want_w[] = {0.480962038, -1.24225152, -0.0114443358, 39.8659096, -0.00179149618};
+    static const double want_m[] = {-0.0148999998, 0.0417999998, 1.90999999e-05, 1.63, -2.89999968e-11};
+    static const double want_v[] = {0.000349890033, 0.000239880057, 5.99700081e-11, 1.39780092, 5.99700088e-21};
+    const Kernels *k;
+    for (EACH_ISA(k)) {
+        float w[5] = {0.5f, -1.25f, 3e-3f, 40, -7e-5f}, m[5] = {0}, v[5] = {0};
+        Stream *s = stream_new_cpu(1);
+        for (int step = 1; step <= 3; step++)
+            k->adamw(s, w, m, v, g[step - 1], 5, 1, 1e-2, 0.9, 0.999, 1e-8, 0.1, 1 - pow(0.9, step), 1 - pow(0.999, step));
+        for (int i = 0; i < 5; i++) {
+            assert_true(fabs(w[i] - want_w[i]) < 3e-7 * fabs(want_w[i]));
+            assert_true(fabs(m[i] - want_m[i]) < 1e-6 * fabs(want_m[i])); /* cancels where signs change */
+            assert_true(fabs(v[i] - want_v[i]) < 3e-7 * want_v[i]);
+        }
+        stream_free(s);
+    }
+}
+
+static void nan_in_the_gradient_stays_in_its_element(void **state)
+{
+    (void)state;
+    const Kernels *k;
+    for (EACH_ISA(k)) {
+        float w[3] = {1, 1, 1}, m[3] = {0}, v[3] = {0}, g[3] = {1, NAN, 1};
+        steps(k, 1, (Arrays){w, m, v}, g, 3, 1, 0, 1e-8);
+        assert_true(isfinite(w[0]) && isnan(w[1]) && isfinite(w[2]));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(follows_the_formula_and_no_thread_changes_a_bit), cmocka_unit_test(equals_three_steps_of_torch),
+        cmocka_unit_test(nan_in_the_gradient_stays_in_its_element),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
