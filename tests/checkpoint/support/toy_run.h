@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "trainer/base/file.h"
 #include "trainer/checkpoint/checkpoint.h"
 
@@ -239,6 +242,20 @@ static inline const char *on_ranks(int size, const char *(*body)(const RankGroup
     pthread_barrier_destroy(&m->barrier);
     free(m);
     return wrong;
+}
+
+/* Standard error goes nowhere while errors are provoked by the hundred; returns what unhush needs. */
+static inline int hush(void)
+{
+    int kept = dup(2), null = open("/dev/null", O_WRONLY);
+    if (null >= 0) dup2(null, 2), close(null);
+    return kept;
+}
+
+static inline void unhush(int kept)
+{
+    dup2(kept, 2);
+    close(kept);
 }
 
 /* A fresh directory in memory where there is one: syncing there costs nothing. */
