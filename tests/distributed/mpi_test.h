@@ -66,8 +66,8 @@ static Status wrapper_all_gather(ProcessGroup *pg, const void *mine, void *all, 
     return group_all_gather(wrapper(pg)->inner, mine, all, bytes);
 }
 
-static Status wrapper_exchange(ProcessGroup *pg, const void *send, const size_t *send_bytes, const size_t *send_at, void *receive,
-                               const size_t *receive_bytes, const size_t *receive_at)
+static Status wrapper_exchange(ProcessGroup *pg, const void *send, const size_t *send_bytes, const size_t *send_at,
+                               void *receive, const size_t *receive_bytes, const size_t *receive_at)
 {
     sleep_s(wrapper(pg)->delay_s);
     return group_exchange(wrapper(pg)->inner, send, send_bytes, send_at, receive, receive_bytes, receive_at);
@@ -84,7 +84,10 @@ static bool wrapper_can_share(const ProcessGroup *pg)
     return w->shares && group_can_share(w->inner);
 }
 
-static Status wrapper_share(ProcessGroup *pg, size_t bytes, SharedMemory *out) { return group_share(wrapper(pg)->inner, bytes, out); }
+static Status wrapper_share(ProcessGroup *pg, size_t bytes, SharedMemory *out)
+{
+    return group_share(wrapper(pg)->inner, bytes, out);
+}
 
 static void wrapper_close(ProcessGroup *pg)
 {
@@ -93,9 +96,16 @@ static void wrapper_close(ProcessGroup *pg)
 }
 
 static const GroupOps WRAPPER_OPS = {
-    .name = "wrapper", .duplicate = wrapper_duplicate, .barrier = wrapper_barrier, .broadcast = wrapper_broadcast,
-    .all_gather = wrapper_all_gather, .exchange = wrapper_exchange, .all_gather_parts = wrapper_all_gather_parts,
-    .can_share = wrapper_can_share, .share = wrapper_share, .close = wrapper_close,
+    .name = "wrapper",
+    .duplicate = wrapper_duplicate,
+    .barrier = wrapper_barrier,
+    .broadcast = wrapper_broadcast,
+    .all_gather = wrapper_all_gather,
+    .exchange = wrapper_exchange,
+    .all_gather_parts = wrapper_all_gather_parts,
+    .can_share = wrapper_can_share,
+    .share = wrapper_share,
+    .close = wrapper_close,
 };
 
 /* A test that fails on one rank leaves the others waiting: the alarm ends them. */

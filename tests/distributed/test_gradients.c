@@ -25,12 +25,14 @@ static float value(int64_t granule, int64_t i)
 static Gradients *make(ProcessGroup *pg, int64_t n, int zero_stage, bool full_determinism, int64_t bucket_bytes)
 {
     Gradients *g;
-    const GradientsOptions options = {.bucket_bytes = bucket_bytes, .zero_stage = zero_stage, .full_determinism = full_determinism};
+    const GradientsOptions options = {
+        .bucket_bytes = bucket_bytes, .zero_stage = zero_stage, .full_determinism = full_determinism};
     assert_int_equal(gradients_new(pg, stream, n, &options, &g), OK);
     return g;
 }
 
-/* What backward does: ranges in ragged pieces, ascending but for every third pair; those of `silent` are never reported. */
+/* What backward does: ranges in ragged pieces, ascending but for every third pair; those of `silent` are never
+ * reported. */
 static void backward(Gradients *g, int64_t n, int64_t granule, bool add, bool silent)
 {
     float *data = gradients_data(g);
@@ -295,8 +297,8 @@ static void nothing_to_train_is_fine(void **state)
     gradients_free(g);
 }
 
-/* Eight buckets that each take d longer, and a backward that takes 1.5 times as long in all (sleeping: the cores may be busy): a step
- * takes about backward plus what is left after it, far from the sum. */
+/* Eight buckets that each take d longer, and a backward that takes 1.5 times as long in all (sleeping: the cores may be
+ * busy): a step takes about backward plus what is left after it, far from the sum. */
 static void check_overlap(bool shares)
 {
     enum { BUCKETS = 8, N = BUCKETS * BLOCK };
@@ -325,7 +327,8 @@ static void check_overlap(bool shares)
         assert_true(hidden > 0.5 * BUCKETS * d);
         assert_true(exposed < 0.5 * BUCKETS * d);
     }
-    if (took > backward_s + 0.6 * BUCKETS * d) fail_msg("%.3f s: backward %.3f, buckets %.3f", took, backward_s, BUCKETS * d);
+    if (took > backward_s + 0.6 * BUCKETS * d)
+        fail_msg("%.3f s: backward %.3f, buckets %.3f", took, backward_s, BUCKETS * d);
     gradients_free(g);
     wrapper_close(slow);
 }

@@ -29,8 +29,8 @@ static int child_binding(ProcessGroup *pg, int num_threads)
     cpu_set_t mask;
     if (binding_apply(pg, num_threads, &b)) return 1;
     sched_getaffinity(0, sizeof mask, &mask);
-    printf("<%d: threads %d cpus %d really %d widened %d mask %s line [%s]>\n", pg->rank, b.threads, b.cpus, CPU_COUNT(&mask),
-           b.widened, b.mask, b.line);
+    printf("<%d: threads %d cpus %d really %d widened %d mask %s line [%s]>\n", pg->rank, b.threads, b.cpus,
+           CPU_COUNT(&mask), b.widened, b.mask, b.line);
     return 0;
 }
 
@@ -105,7 +105,8 @@ static Run run(const char *before, const char *options, const char *mode, int ar
     char self[512] = "", command[2048];
     struct timespec a, b;
     assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
-    snprintf(command, sizeof command, "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 %s mpirun --timeout 60 %s %s child %s %d 2>&1",
+    snprintf(command, sizeof command,
+             "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 %s mpirun --timeout 60 %s %s child %s %d 2>&1",
              before, options, self, mode, argument);
     clock_gettime(CLOCK_MONOTONIC, &a);
     FILE *f = popen(command, "r");
@@ -157,7 +158,8 @@ static void one_rank_is_widened_to_all_cores(void **state)
 static void ranks_share_the_cores(void **state)
 {
     (void)state;
-    static const char *const options[] = {"-np 2", "--oversubscribe -np 2", "--oversubscribe -np 4", "--bind-to none --oversubscribe -np 2"};
+    static const char *const options[] = {"-np 2", "--oversubscribe -np 2", "--oversubscribe -np 4",
+                                          "--bind-to none --oversubscribe -np 2"};
     static const int ranks[] = {2, 2, 4, 2};
     for (int i = 0; i < 4; i++) {
         if (cores() < 2 && i == 0) continue; /* mpirun refuses */

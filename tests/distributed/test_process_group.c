@@ -58,7 +58,8 @@ static void exchange_delivers_ragged_parts(void **state)
     }
     assert_int_equal(group_exchange(world, send, send_bytes, send_at, receive, receive_bytes, receive_at), OK);
     for (int r = 0; r < n; r++)
-        for (size_t i = 0; i < receive_bytes[r]; i++) assert_int_equal(receive[receive_at[r] + i], r * 16 + world->rank);
+        for (size_t i = 0; i < receive_bytes[r]; i++)
+            assert_int_equal(receive[receive_at[r] + i], r * 16 + world->rank);
 }
 
 static void parts_become_everybodys(void **state)
@@ -88,7 +89,7 @@ static void a_different_rank_is_named(void **state)
     if (world->size < 3) return; /* of two, neither is the majority */
     uint64_t hash = group_hash(world->rank == last ? "abd" : "abc", 3);
     assert_int_equal(group_check_equal(world, "the config", hash), STATUS_COMM);
-    snprintf(name, sizeof name, "the config differs on rank %d (%s) ", last, world->host);
+    snprintf(name, sizeof name, "the config differs on rank %d (", last);
     assert_non_null(strstr(status_message(), name));
 }
 
@@ -109,12 +110,14 @@ static void all_learn_the_lowest_failing_ranks_message(void **state)
     assert_int_equal(speaker, -1);
 
     Status mine = OK;
-    if (world->rank >= failing) mine = status_raise(world->rank == failing ? STATUS_FORMAT : STATUS_IO, "a%0*d: broken", 3000, world->rank);
+    if (world->rank >= failing)
+        mine = status_raise(world->rank == failing ? STATUS_FORMAT : STATUS_IO, "a%0*d: broken", 3000, world->rank);
     assert_int_equal(group_agree(world, mine, &speaker), STATUS_FORMAT);
     assert_int_equal(speaker, failing);
     assert_non_null(strstr(status_message(), ": broken"));
-    snprintf(prefix, sizeof prefix, "rank %d (%s): a0", failing, world->host);
+    snprintf(prefix, sizeof prefix, "rank %d (", failing);
     if (world->rank != failing) assert_int_equal(strncmp(status_message(), prefix, strlen(prefix)), 0);
+    if (world->rank != failing) assert_non_null(strstr(status_message(), "): a0"));
 }
 
 static void duplicates_do_not_hear_one_another(void **state)
@@ -155,7 +158,8 @@ static void shared_memory_is_seen_by_all(void **state)
     enum { BYTES = 3000001 };
     SharedMemory m;
     const char *wish = getenv("HONE_SHM");
-    assert_int_equal(group_can_share(world), world->size > 1 && !(wish && !strcmp(wish, "0")));
+    assert_int_equal(group_can_share(world),
+                     world->size > 1 && world->local_size == world->size && !(wish && !strcmp(wish, "0")));
     assert_int_equal(group_share(world, BYTES, &m), OK);
     assert_int_equal(m.shared, group_can_share(world));
     unsigned char *mine = m.of[world->rank];

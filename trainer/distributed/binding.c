@@ -1,5 +1,6 @@
-/* Masks of the ranks of a host → threads of each. Sources: sched_getaffinity(2), Open MPI's environment (orte_bound_at_launch and the two
- * policies a user sets), /sys for which CPUs are one core's, the control group's quota. */
+/* Masks of the ranks of a host → threads of each. Sources: sched_getaffinity(2), Open MPI's environment
+ * (orte_bound_at_launch and the two policies a user sets), /sys for which CPUs are one core's, the control group's
+ * quota. */
 #include "trainer/distributed/binding.h"
 
 #include <limits.h>
@@ -13,7 +14,9 @@
 
 enum { ANCESTORS = 8 /* shells and wrappers between mpirun and a rank */, SMALL_FILE = 1 << 16 };
 
-typedef struct Place { int package, core, cpu; } Place;
+typedef struct Place {
+    int package, core, cpu;
+} Place;
 
 /* A small file's text, NULL where it cannot be read: nothing here is worth an error. */
 static char *read_text(Arena *arena, const char *path)
@@ -38,13 +41,15 @@ static int by_place(const void *a, const void *b)
     return x->cpu < y->cpu ? -1 : x->cpu > y->cpu;
 }
 
-/* The cut of `cpus` for one of `count` ranks: neighbours, and both threads of a core together. Fewer CPUs than ranks: they share. */
+/* The cut of `cpus` for one of `count` ranks: neighbours, and both threads of a core together. Fewer CPUs than ranks:
+ * they share. */
 static void share_out(Arena *arena, const cpu_set_t *cpus, int index, int count, cpu_set_t *out)
 {
     Place places[CPU_SETSIZE];
     int n = 0;
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, cpus)) places[n++] = (Place){topology(arena, cpu, "physical_package_id"), topology(arena, cpu, "core_id"), cpu};
+        if (CPU_ISSET(cpu, cpus))
+            places[n++] = (Place){topology(arena, cpu, "physical_package_id"), topology(arena, cpu, "core_id"), cpu};
     qsort(places, (size_t)n, sizeof *places, by_place);
     int begin = (int)((int64_t)n * index / count), end = (int)((int64_t)n * (index + 1) / count);
     if (n < count) end = begin + 1;
@@ -59,7 +64,8 @@ static bool launcher_mask(Arena *arena, cpu_set_t *mask)
     for (int i = 0; i < ANCESTORS && pid > 1; i++) {
         char path[64];
         snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-        const char *text = read_text(arena, path), *name = text ? strchr(text, '(') : NULL, *rest = text ? strrchr(text, ')') : NULL;
+        const char *text = read_text(arena, path), *name = text ? strchr(text, '(') : NULL,
+                   *rest = text ? strrchr(text, ')') : NULL;
         if (!name || !rest) return false;
         if (!strncmp(name, "(mpi", 4) || !strncmp(name, "(orte", 5)) return !sched_getaffinity(pid, sizeof *mask, mask);
         if (sscanf(rest, ") %*c %d", &pid) != 1) return false;
@@ -71,7 +77,8 @@ static bool launcher_mask(Arena *arena, cpu_set_t *mask)
 static bool is_default_binding(void)
 {
     const char *bound = getenv("OMPI_MCA_orte_bound_at_launch");
-    return bound && atoi(bound) && !getenv("OMPI_MCA_hwloc_base_binding_policy") && !getenv("OMPI_MCA_rmaps_base_mapping_policy");
+    return bound && atoi(bound) && !getenv("OMPI_MCA_hwloc_base_binding_policy") &&
+           !getenv("OMPI_MCA_rmaps_base_mapping_policy");
 }
 
 static void widen(Arena *arena, const ProcessGroup *pg, cpu_set_t *mine, Binding *out)
@@ -84,7 +91,8 @@ static void widen(Arena *arena, const ProcessGroup *pg, cpu_set_t *mine, Binding
     out->widened = true;
 }
 
-/* CPUs' worth of time that the control group allows, 0 where there is no limit: the least on the way to the root (v2), or v1's. */
+/* CPUs' worth of time that the control group allows, 0 where there is no limit: the least on the way to the root (v2),
+ * or v1's. */
 static double quota_at(Arena *arena, const char *root, const char *group, bool v2)
 {
     char path[PATH_MAX];
@@ -112,9 +120,11 @@ static double quota(Arena *arena)
         if ((next = strchr(line, '\n'))) *next++ = '\0';
         char *group = strchr(line, ':') ? strchr(strchr(line, ':') + 1, ':') : NULL;
         if (!group) continue;
-        bool v2 = !strncmp(line, "0::", 3), cpu = strstr(line, ":cpu:") || strstr(line, "cpu,") || strstr(line, ",cpu:");
+        bool v2 = !strncmp(line, "0::", 3),
+             cpu = strstr(line, ":cpu:") || strstr(line, "cpu,") || strstr(line, ",cpu:");
         for (group++; v2 || cpu;) { /* up to the root; in a container its own group is the root */
-            double q = quota_at(arena, v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu", strcmp(group, "/") ? group : "", v2);
+            double q =
+                quota_at(arena, v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu", strcmp(group, "/") ? group : "", v2);
             if (q > 0 && (least == 0 || q < least)) least = q;
             char *slash = strrchr(group, '/');
             if (!slash || !group[0] || !strcmp(group, "/")) break;
@@ -188,11 +198,13 @@ Status binding_apply(ProcessGroup *pg, int num_threads, Binding *out)
     out->cpus = CPU_COUNT(&mine.mask);
     mask_text(&mine.mask, out->mask, sizeof out->mask);
     if (out->widened)
-        snprintf(out->line, sizeof out->line, "cores: mpirun put each rank on one core; widened to this host's share, %s (--bind-to keeps yours)",
+        snprintf(out->line, sizeof out->line,
+                 "cores: mpirun put each rank on one core; widened to this host's share, %s (--bind-to keeps yours)",
                  out->mask);
     else if (out->threads > fair)
-        snprintf(out->line, sizeof out->line, "cores: %d ranks x %d threads on this host, more than its cores allow, as asked",
-                 pg->local_size, out->threads);
+        snprintf(out->line, sizeof out->line,
+                 "cores: %d ranks x %d threads on this host, more than its cores allow, as asked", pg->local_size,
+                 out->threads);
 done:
     free(all);
     arena_free(arena);

@@ -1,11 +1,12 @@
-/* The communication thread: takes the buckets in their order, each as soon as backward has reported all of it, and makes the sum of this
- * rank's part. It sleeps in between, so it takes from the computing threads only what the adding costs.
+/* The communication thread: takes the buckets in their order, each as soon as backward has reported all of it, and
+ * makes the sum of this rank's part. It sleeps in between, so it takes from the computing threads only what the adding
+ * costs.
  *
- * Ranks that share memory: when all have a bucket (a barrier), each adds up its part from everybody's array. Else: each part is sent to
- * its owner. In both, sums go round afterwards where zero_stage is 0.
+ * Ranks that share memory: when all have a bucket (a barrier), each adds up its part from everybody's array. Else: each
+ * part is sent to its owner. In both, sums go round afterwards where zero_stage is 0.
  *
- * Who may read what: nobody writes to an array that another rank may still read, because a micro-step that others read ends with a barrier or,
- * the last one, with the exchange of norms in gradients_finish(). */
+ * Who may read what: nobody writes to an array that another rank may still read, because a micro-step that others read
+ * ends with a barrier or, the last one, with the exchange of norms in gradients_finish(). */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +16,10 @@
 
 enum { STOP_S = 2 };
 
-static Range part_of(const Gradients *g, int bucket, int rank) { return g->plan.part[(int64_t)bucket * g->plan.ranks + rank]; }
+static Range part_of(const Gradients *g, int bucket, int rank)
+{
+    return g->plan.part[(int64_t)bucket * g->plan.ranks + rank];
+}
 
 static size_t part_bytes(const Gradients *g, int bucket, int rank)
 {
@@ -47,7 +51,8 @@ static void add_up(Gradients *g, Range part, bool total_is_empty, Threads *threa
 static Status send_parts(Gradients *g, int bucket)
 {
     int ranks = g->plan.ranks, self = g->comm->rank;
-    size_t *send_bytes = g->sizes, *send_at = send_bytes + ranks, *receive_bytes = send_at + ranks, *receive_at = receive_bytes + ranks;
+    size_t *send_bytes = g->sizes, *send_at = send_bytes + ranks, *receive_bytes = send_at + ranks,
+           *receive_at = receive_bytes + ranks;
     for (int r = 0; r < ranks; r++) {
         bool other = r != self;
         send_bytes[r] = other && g->contributes[self] ? part_bytes(g, bucket, r) : 0;

@@ -1,4 +1,5 @@
-/* What the files of the gradient reducer share: plan (who owns what), sums (adding in order), exchange (the thread), API. */
+/* What the files of the gradient reducer share: plan (who owns what), sums (adding in order), exchange (the thread),
+ * API. */
 #ifndef HONE_DISTRIBUTED_GRADIENTS_INTERNAL_H
 #define HONE_DISTRIBUTED_GRADIENTS_INTERNAL_H
 
@@ -11,10 +12,10 @@
 typedef struct Plan {
     int64_t n, blocks; /* elements; KERNEL_BLOCKs, the last one may be short */
     int ranks, buckets;
-    Range *bucket;     /* [buckets] elements */
-    Range *part;       /* [buckets * ranks]: bucket k's part of rank r at k*ranks + r; may be empty */
-    Range **owned;     /* [ranks]: a rank's parts, neighbours joined */
-    int *owned_count;  /* [ranks] */
+    Range *bucket;                      /* [buckets] elements */
+    Range *part;                        /* [buckets * ranks]: bucket k's part of rank r at k*ranks + r; may be empty */
+    Range **owned;                      /* [ranks]: a rank's parts, neighbours joined */
+    int *owned_count;                   /* [ranks] */
     int64_t most_blocks, most_elements; /* of one rank in all; of one part */
 } Plan;
 Status plan_new(int64_t n, int ranks, int64_t bucket_bytes, Plan *out);
@@ -28,8 +29,8 @@ typedef struct Fold {
     int count;
     double *partials; /* [blocks] sum of squares of the result */
 } Fold;
-/* into[i] = ((source[0][i] + source[1][i]) + …) over [begin, end), which begins on a block's bound. threads NULL: by the caller alone;
- * the result does not depend on it. */
+/* into[i] = ((source[0][i] + source[1][i]) + …) over [begin, end), which begins on a block's bound. threads NULL: by
+ * the caller alone; the result does not depend on it. */
 void fold_run(const Fold *fold, Range range, Threads *threads);
 /* to[i] = from[i] over the range. */
 void copy_run(float *to, const float *from, Range range, Threads *threads);
@@ -57,10 +58,10 @@ struct Gradients {
     bool has_thread;
     pthread_mutex_t lock;
     pthread_cond_t work, done;
-    int64_t *left;             /* [buckets] elements that backward has yet to report */
-    uint64_t asked, answered;  /* micro-steps sent: begun, and done */
+    int64_t *left;            /* [buckets] elements that backward has yet to report */
+    uint64_t asked, answered; /* micro-steps sent: begun, and done */
     bool last, has_granule, total_is_empty, main_waits, stop;
-    int started, early;        /* buckets under way or done; that number when backward ended */
+    int started, early; /* buckets under way or done; that number when backward ended */
     double busy_s, waited_s, exposed_s;
     Status error;
     char message[1024];
@@ -70,6 +71,6 @@ Status exchange_start(Gradients *g); /* starts the thread */
 bool exchange_stop(Gradients *g);    /* false: it is stuck in a call and still uses g */
 /* Bucket's parts from their owners to all, by messages. */
 Status gather_bucket(Gradients *g, int bucket, SharedMemory *array);
-void exchange_alone(Gradients *g);   /* one rank's micro-step with full determinism */
+void exchange_alone(Gradients *g); /* one rank's micro-step with full determinism */
 
 #endif

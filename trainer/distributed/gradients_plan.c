@@ -1,4 +1,5 @@
-/* Which rank owns which part of which bucket: a function of n, the number of ranks and the cap alone, the same on all ranks. */
+/* Which rank owns which part of which bucket: a function of n, the number of ranks and the cap alone, the same on all
+ * ranks. */
 #include <stdlib.h>
 
 #include "trainer/distributed/gradients_internal.h"
@@ -14,8 +15,8 @@ static Range elements(const Plan *p, int64_t begin_block, int64_t end_block)
     return (Range){least(begin_block * KERNEL_BLOCK, p->n), least(end_block * KERNEL_BLOCK, p->n)};
 }
 
-/* Cuts bucket k. What is left over of even shares of whole blocks goes round the ranks, from `turn` on: they end up even. Returns whose
- * turn is next. */
+/* Cuts bucket k. What is left over of even shares of whole blocks goes round the ranks, from `turn` on: they end up
+ * even. Returns whose turn is next. */
 static int cut(Plan *p, int k, int turn)
 {
     int64_t begin = p->blocks * k / p->buckets, count = p->blocks * (k + 1) / p->buckets - begin;
@@ -64,7 +65,8 @@ Status plan_new(int64_t n, int ranks, int64_t bucket_bytes, Plan *out)
     p.part = calloc((size_t)p.buckets * (size_t)ranks + 1, sizeof *p.part);
     p.owned = calloc((size_t)ranks, sizeof *p.owned);
     p.owned_count = calloc((size_t)ranks, sizeof *p.owned_count);
-    if (!p.bucket || !p.part || !p.owned || !p.owned_count) RAISE(MEMORY, "no memory for a plan of %d buckets", p.buckets);
+    if (!p.bucket || !p.part || !p.owned || !p.owned_count)
+        RAISE(MEMORY, "no memory for a plan of %d buckets", p.buckets);
     for (int k = 0, turn = 0; k < p.buckets; k++) turn = cut(&p, k, turn);
     for (int r = 0; r < ranks; r++) {
         p.owned[r] = calloc((size_t)p.buckets + 1, sizeof(Range));

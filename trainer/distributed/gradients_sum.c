@@ -1,5 +1,5 @@
-/* Adding the ranks' gradients in a given order, and their square sums on the way: one pass over memory, a tile that stays in the first
- * cache at a time. Compiled for the base instruction set: memory is the limit, not arithmetic. */
+/* Adding the ranks' gradients in a given order, and their square sums on the way: one pass over memory, a tile that
+ * stays in the first cache at a time. Compiled for the base instruction set: memory is the limit, not arithmetic. */
 #include <string.h>
 
 #include "trainer/distributed/gradients_internal.h"

@@ -54,7 +54,10 @@ static bool is_pending(MPI_Request *request)
     return !done;
 }
 
-static bool is_same(const Beat *a, const Beat *b) { return a->step == b->step && !strncmp(a->phase, b->phase, sizeof a->phase); }
+static bool is_same(const Beat *a, const Beat *b)
+{
+    return a->step == b->step && !strncmp(a->phase, b->phase, sizeof a->phase);
+}
 
 static void send_beats(Heartbeat *h, double now)
 {
@@ -100,7 +103,8 @@ static bool find_lost(Heartbeat *h, double now)
         const Peer *p = &h->peers[i];
         if (now - p->heard <= limit) continue;
         found = true;
-        log_error("rank %d (%s) has given no sign of life for %.0f s (last heard of in step %" PRId64 ", %s); ending all ranks. "
+        log_error("rank %d (%s) has given no sign of life for %.0f s (last heard of in step %" PRId64
+                  ", %s); ending all ranks. "
                   "See whether that host is up and reachable, and whether the process was stopped or killed there",
                   p->rank, p->host, now - p->heard, p->last.step, p->last.phase[0] ? p->last.phase : "starting");
     }
@@ -118,7 +122,8 @@ static bool find_stuck(Heartbeat *h, double now)
         const Beat *b = i < 0 ? &h->sent : &h->peers[i].last;
         if (b->step != least) continue;
         named++;
-        log_error("no rank has got on for %.0f s; rank %d (%s) is in step %" PRId64 ", %s; ending all ranks (ddp_timeout)",
+        log_error("no rank has got on for %.0f s; rank %d (%s) is in step %" PRId64
+                  ", %s; ending all ranks (ddp_timeout)",
                   now - h->changed, i < 0 ? 0 : h->peers[i].rank, i < 0 ? h->group->host : h->peers[i].host, b->step,
                   b->phase[0] ? b->phase : "starting");
     }

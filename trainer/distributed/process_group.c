@@ -31,8 +31,10 @@ Status group_open(ProcessGroup **out)
     *out = NULL;
     if (world ? atoi(world) > 1 : getenv("PMIX_RANK") != NULL) return group_open_mpi(out);
     if (!world && steps && atoi(steps) > 1)
-        return status_raise(STATUS_USAGE, "srun started %s tasks that cannot find one another; start them with "
-                            "srun --mpi=pmix (or mpirun)", steps);
+        return status_raise(STATUS_USAGE,
+                            "srun started %s tasks that cannot find one another; start them with "
+                            "srun --mpi=pmix (or mpirun)",
+                            steps);
     return open_self(out);
 }
 
@@ -65,8 +67,8 @@ Status group_all_gather(ProcessGroup *pg, const void *mine, void *all, size_t by
     return OK;
 }
 
-Status group_exchange(ProcessGroup *pg, const void *send, const size_t *send_bytes, const size_t *send_at, void *receive,
-                      const size_t *receive_bytes, const size_t *receive_at)
+Status group_exchange(ProcessGroup *pg, const void *send, const size_t *send_bytes, const size_t *send_at,
+                      void *receive, const size_t *receive_bytes, const size_t *receive_at)
 {
     if (pg->size > 1) return pg->ops->exchange(pg, send, send_bytes, send_at, receive, receive_bytes, receive_at);
     if (send_bytes[0]) memmove((char *)receive + receive_at[0], (const char *)send + send_at[0], send_bytes[0]);

@@ -1,4 +1,5 @@
-/* The ranks that mpirun or srun started, through Open MPI. Its settings below were measured (4.1.4, one and three hosts). */
+/* The ranks that mpirun or srun started, through Open MPI. Its settings below were measured (4.1.4, one and three
+ * hosts). */
 #include <errno.h>
 #include <inttypes.h>
 #include <mpi.h>
@@ -26,7 +27,10 @@ static const GroupOps MPI_OPS;
 
 static MpiGroup *mpi(ProcessGroup *pg) { return (MpiGroup *)pg; }
 
-MPI_Comm group_mpi_comm(const ProcessGroup *pg) { return pg->ops == &MPI_OPS ? ((const MpiGroup *)pg)->comm : MPI_COMM_NULL; }
+MPI_Comm group_mpi_comm(const ProcessGroup *pg)
+{
+    return pg->ops == &MPI_OPS ? ((const MpiGroup *)pg)->comm : MPI_COMM_NULL;
+}
 
 static Status check(int code, const char *what)
 {
@@ -34,7 +38,8 @@ static Status check(int code, const char *what)
     int size = 0;
     if (code == MPI_SUCCESS) return OK;
     MPI_Error_string(code, text, &size);
-    return status_raise(STATUS_COMM, "%s among the ranks failed: %s; look for the first message of another rank", what, text);
+    return status_raise(STATUS_COMM, "%s among the ranks failed: %s; look for the first message of another rank", what,
+                        text);
 }
 
 static Status mpi_barrier(ProcessGroup *pg)
@@ -61,7 +66,8 @@ static Status mpi_all_gather(ProcessGroup *pg, const void *mine, void *all, size
     Status st = OK;
     if (mine != own) memmove(own, mine, bytes);
     if (bytes <= CHUNK_BYTES)
-        return check(MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, (int)bytes, MPI_BYTE, mpi(pg)->comm), "a gather");
+        return check(MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, all, (int)bytes, MPI_BYTE, mpi(pg)->comm),
+                     "a gather");
     for (int r = 0; r < pg->size && !st; r++) st = mpi_broadcast(pg, (char *)all + (size_t)r * bytes, bytes, r);
     return st;
 }
@@ -70,16 +76,17 @@ static Status mpi_all_gather(ProcessGroup *pg, const void *mine, void *all, size
 static Status narrow(const size_t *sizes, int count, size_t unit, int *out)
 {
     for (int i = 0; i < count; i++) {
-        if (sizes[i] / unit > INT32_MAX) return status_raise(STATUS_BUG, "%zu bytes to one rank in one message", sizes[i]);
+        if (sizes[i] / unit > INT32_MAX)
+            return status_raise(STATUS_BUG, "%zu bytes to one rank in one message", sizes[i]);
         out[i] = (int)(sizes[i] / unit);
     }
     return OK;
 }
 
-/* Pair by pair, so that nobody gets from two at once: on three hosts at 1 Gbit all at once took longer (congestion). The displacements of
- * MPI_Alltoallv are ints. */
-static Status mpi_exchange(ProcessGroup *pg, const void *send, const size_t *send_bytes, const size_t *send_at, void *receive,
-                           const size_t *receive_bytes, const size_t *receive_at)
+/* Pair by pair, so that nobody gets from two at once: on three hosts at 1 Gbit all at once took longer (congestion).
+ * The displacements of MPI_Alltoallv are ints. */
+static Status mpi_exchange(ProcessGroup *pg, const void *send, const size_t *send_bytes, const size_t *send_at,
+                           void *receive, const size_t *receive_bytes, const size_t *receive_at)
 {
     Status st = OK;
     int n = pg->size, out = 0, in = 0;
@@ -87,8 +94,10 @@ static Status mpi_exchange(ProcessGroup *pg, const void *send, const size_t *sen
         int to = (pg->rank + i) % n, from = (pg->rank + n - i) % n;
         TRY(narrow(&send_bytes[to], 1, 1, &out));
         TRY(narrow(&receive_bytes[from], 1, 1, &in));
-        TRY(check(MPI_Sendrecv((const char *)send + send_at[to], out, MPI_BYTE, to, 0, (char *)receive + receive_at[from], in, MPI_BYTE,
-                               from, 0, mpi(pg)->comm, MPI_STATUS_IGNORE), "an exchange"));
+        TRY(check(MPI_Sendrecv((const char *)send + send_at[to], out, MPI_BYTE, to, 0,
+                               (char *)receive + receive_at[from], in, MPI_BYTE, from, 0, mpi(pg)->comm,
+                               MPI_STATUS_IGNORE),
+                  "an exchange"));
     }
     if (send_bytes[pg->rank])
         memmove((char *)receive + receive_at[pg->rank], (const char *)send + send_at[pg->rank], send_bytes[pg->rank]);
@@ -107,7 +116,8 @@ static Status mpi_all_gather_parts(ProcessGroup *pg, void *data, const size_t *b
         if (bytes[r] % sizeof(float) || at[r] % sizeof(float)) unit = 1;
     TRY(narrow(bytes, n, unit, sizes));
     TRY(narrow(at, n, unit, sizes + n));
-    TRY(check(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, data, sizes, sizes + n, unit == 1 ? MPI_BYTE : MPI_FLOAT, mpi(pg)->comm),
+    TRY(check(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, data, sizes, sizes + n,
+                             unit == 1 ? MPI_BYTE : MPI_FLOAT, mpi(pg)->comm),
               "a gather"));
 done:
     free(sizes);
@@ -166,9 +176,17 @@ static Status mpi_duplicate(ProcessGroup *pg, ProcessGroup **out);
 static Status mpi_share(ProcessGroup *pg, size_t bytes, SharedMemory *out) { return memory_share(pg, bytes, out); }
 
 static const GroupOps MPI_OPS = {
-    .name = "mpi", .duplicate = mpi_duplicate, .barrier = mpi_barrier, .broadcast = mpi_broadcast, .all_gather = mpi_all_gather,
-    .exchange = mpi_exchange, .all_gather_parts = mpi_all_gather_parts, .can_share = mpi_can_share, .share = mpi_share,
-    .abort = mpi_abort, .close = mpi_close,
+    .name = "mpi",
+    .duplicate = mpi_duplicate,
+    .barrier = mpi_barrier,
+    .broadcast = mpi_broadcast,
+    .all_gather = mpi_all_gather,
+    .exchange = mpi_exchange,
+    .all_gather_parts = mpi_all_gather_parts,
+    .can_share = mpi_can_share,
+    .share = mpi_share,
+    .abort = mpi_abort,
+    .close = mpi_close,
 };
 
 static Status mpi_duplicate(ProcessGroup *pg, ProcessGroup **out)
@@ -187,9 +205,9 @@ done:
     return st;
 }
 
-/* mtl: the search for PSM and libfabric hardware is most of MPI_Init (230 ms, 20-45 without): left out where no such device is there.
- * yield: an idle MPI call then yields its core; the communication thread always shares cores with computing threads, and
- * oversubscribed ranks are 2000 times slower without. */
+/* mtl: the search for PSM and libfabric hardware is most of MPI_Init (230 ms, 20-45 without): left out where no such
+ * device is there. yield: an idle MPI call then yields its core; the communication thread always shares cores with
+ * computing threads, and oversubscribed ranks are 2000 times slower without. */
 static void set_environment(void)
 {
     static const char *const fabrics[] = {"/dev/hfi1_0", "/dev/ipath", "/dev/infiniband", "/dev/cxi0"};

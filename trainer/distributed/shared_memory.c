@@ -1,8 +1,9 @@
 /* Memory that the ranks of one host share, and a barrier on it that sleeps.
  *
- * Each rank makes a memfd, the others open it through /proc/PID/fd and map it read-only: no names that a killed rank leaves behind, no
- * limit of /dev/shm (64 MB in containers), pages come with the first touch, on the toucher's memory node. Where the ranks do not see one
- * another's /proc (a container each) this fails on all of them and they send messages instead. */
+ * Each rank makes a memfd, the others open it through /proc/PID/fd and map it read-only: no names that a killed rank
+ * leaves behind, no limit of /dev/shm (64 MB in containers), pages come with the first touch, on the toucher's memory
+ * node. Where the ranks do not see one another's /proc (a container each) this fails on all of them and they send
+ * messages instead. */
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -69,7 +70,8 @@ static void *segment_map(const Offer *offer, size_t bytes)
     snprintf(path, sizeof path, "/proc/%lld/fd/%lld", (long long)offer->pid, (long long)offer->fd);
     int fd = offer->ok ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0) return NULL;
-    if (!fstat(fd, &s) && (int64_t)s.st_dev == offer->device && (int64_t)s.st_ino == offer->inode && s.st_size == (off_t)bytes)
+    if (!fstat(fd, &s) && (int64_t)s.st_dev == offer->device && (int64_t)s.st_ino == offer->inode &&
+        s.st_size == (off_t)bytes)
         data = map(bytes, PROT_READ, MAP_SHARED, fd);
     close(fd);
     return data;
@@ -94,7 +96,8 @@ Status memory_share(ProcessGroup *pg, size_t bytes, SharedMemory *out)
     out->shared = true;
     TRY(group_max_i64(pg, &failed, 1)); /* and the others have mapped: the descriptor may go */
     if (failed)
-        RAISE(MEMORY, "the ranks of %s cannot share %zu bytes each of memory; HONE_SHM=0 makes them send messages", pg->host, bytes);
+        RAISE(MEMORY, "the ranks of %s cannot share %zu bytes each of memory; HONE_SHM=0 makes them send messages",
+              pg->host, bytes);
 done:
     if (fd >= 0) close(fd);
     free(all);
