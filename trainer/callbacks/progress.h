@@ -17,7 +17,7 @@ typedef struct ProgressOptions {
     int64_t total;   /* max_steps */
     int64_t start;   /* global_step at the start: not counted in rates */
     bool no_bar;     /* disable_tqdm: only metrics lines */
-    double every_s;  /* between plain lines; 0: 10 s */
+    double every_s;  /* between plain lines; 0: 10 s at first, a minute in a long run */
     double redraw_s; /* between drawings of the bar; 0: 0.1 s */
 } ProgressOptions;
 
@@ -31,7 +31,7 @@ void progress_log(Progress *p, const LogEntry *e);
 void progress_part_begin(Progress *p, const char *what, int64_t total);
 void progress_part_step(Progress *p, int64_t done);
 void progress_part_end(Progress *p);
-/* Takes the bar away; where stderr is a file, a last line. */
+/* Takes the bar away; where stderr is a file, says the last state. */
 void progress_close(Progress *p);
 
 /* What a bar shows, without the terminal: for tests and other bars. */
@@ -41,6 +41,7 @@ typedef struct ProgressView {
     double loss, rate;      /* NAN: not shown */
     double steps_per_s, tokens_per_s; /* <= 0: not shown */
     double elapsed_s, remaining_s;    /* remaining < 0: unknown */
+    bool ascii;                       /* no block characters */
 } ProgressView;
 /* A bar of at most `width` columns; what does not fit is left out, least important first. */
 void progress_bar_text(const ProgressView *v, int width, Text *out);

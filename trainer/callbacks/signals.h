@@ -22,7 +22,8 @@ bool stop_requested(void);
 const char *stop_reason(void);
 /* Asks for a stop from inside: tests. reason: a literal. */
 void stop_request(const char *reason);
-/* Ends the thread, forgets the request, unblocks the signals: from here on they end the process. Idempotent. */
+/* Ends the thread, forgets the request, gives TERM and INT their old meaning. USR1 stays blocked: a request that comes late must not kill a
+ * process that is done. Idempotent. */
 void signals_close(void);
 
 #endif

@@ -44,7 +44,7 @@ typedef struct LogHistory LogHistory;
 typedef struct TrainerState {
     int64_t global_step, max_steps;
     int64_t num_train_epochs; /* epochs looped: ceil */
-    double epoch;             /* NAN: none yet (null) */
+    double epoch;
     int64_t logging_steps, eval_steps, save_steps; /* resolved */
     int64_t train_batch_size;
     int64_t num_input_tokens_seen;

@@ -23,7 +23,7 @@ void rate_add(RateMeter *m, double count, double now_s);
 void rate_skip(RateMeter *m, double now_s); /* the time since the last call does not count */
 double rate_per_s(const RateMeter *m);      /* 0: not known yet */
 
-/* "07", "1:05", "2:03:04", "3 d 02:03:04" after the number of seconds; negative or not finite: "?". */
+/* "0:07", "1:05", "2:03:04", "3 d 2:03:04"; negative or not finite: "?". */
 void timing_add(Text *out, double seconds);
 
 /* Values of the Trainer's last entry: rounded as it does (train_runtime 4 decimals, rates 3). */

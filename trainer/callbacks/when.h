@@ -1,7 +1,7 @@
 /* When to log, evaluate and save: the Hugging Face Trainer's DefaultFlowCallback (transformers 5.23) as pure functions.
  *
- * After each update, in this order: log, evaluate, (best model), save. At the end of an epoch the same again with epoch_end set; what was
- * done at this step already need not be done twice: give one Moment with epoch_end where the update was the epoch's last. */
+ * After each update, in this order: should_log, should_eval, best_update, should_save: so that a saved state includes its evaluation. The
+ * update that is the last of its epoch is one Moment, with epoch_end set. */
 #ifndef HONE_CALLBACKS_WHEN_H
 #define HONE_CALLBACKS_WHEN_H
 
@@ -21,9 +21,9 @@ typedef struct WhenConfig {
 typedef struct Moment {
     int64_t step;   /* updates done */
     double epoch;   /* epochs done */
-    bool epoch_end; /* this update was the last of its epoch (or of the run) */
+    bool epoch_end; /* this update was the last of its epoch */
     bool improved;  /* the evaluation of this moment was the best so far: saving only */
-    bool stopping;  /* the run ends after this update before max_steps: early stopping */
+    bool stopping;  /* the run ends after this update, before max_steps: early stopping */
 } Moment;
 
 bool should_log(const WhenConfig *w, const Moment *m);
