@@ -1,6 +1,7 @@
 /* The pool. A run is published as a ticket: (generation << 32 | next task). Whoever is free claims the next task by compare-and-swap on the
  * ticket, so a thread that wakes late, or holds an old ticket, can claim nothing of a run that is over; the caller waits for the tasks, not
- * for the threads: a thread that the system has taken off its core delays nobody.
+ * for the threads: a thread that the system has taken off its core delays nobody. What a run consists of changes only while the ticket is
+ * shut: a thread that has read an old ticket and the new number of tasks would claim a task that the old run never had.
  * An idle thread spins for a moment (kernels follow one another within microseconds), then sleeps on a futex: ranks may share cores. */
 #include "kernels/threads.h"
 
@@ -88,13 +89,13 @@ static void work(Threads *t, uint32_t generation, int thread)
 {
     for (;;) {
         uint64_t ticket = atomic_load(&t->ticket);
-        ThreadsBody *body = atomic_load_explicit(&t->body, memory_order_relaxed);
-        void *context = atomic_load_explicit(&t->context, memory_order_relaxed);
-        int64_t tasks = atomic_load_explicit(&t->tasks, memory_order_relaxed);
+        ThreadsBody *body = atomic_load(&t->body);
+        void *context = atomic_load(&t->context);
+        int64_t tasks = atomic_load(&t->tasks);
         int64_t task = (int64_t)(uint32_t)ticket;
         if (ticket >> 32 != generation || task >= tasks) return;
         if (!atomic_compare_exchange_weak(&t->ticket, &ticket, ticket + 1)) continue;
-        /* Claimed: this run is not over, so what was read above is this run's. */
+        /* Claimed: the ticket was not shut since it was read, so what was read after it is this run's. */
         body(context, task, thread);
         if (atomic_fetch_add(&t->done, 1) + 1 == tasks) {
             atomic_store(&t->finished, generation);
@@ -169,6 +170,7 @@ void threads_run(Threads *t, int64_t tasks, ThreadsBody *body, void *context)
     }
     assert(tasks < UINT32_MAX);
     uint32_t before = atomic_load(&t->finished), generation = atomic_load(&t->generation) + 1;
+    atomic_store(&t->ticket, (uint64_t)generation << 32 | UINT32_MAX); /* shut: no thread knows this generation yet */
     atomic_store(&t->body, body);
     atomic_store(&t->context, context);
     atomic_store(&t->tasks, tasks);
