@@ -3,7 +3,7 @@ option(HONE_WERROR "Warnings are errors (as in CI)" OFF)
 option(HONE_TESTS "Build the tests (needs CMocka)" ON)
 option(HONE_BENCH "Build tests/ROOM/bench_X.c: programs that measure" OFF)
 option(HONE_FUZZ "Build the fuzz targets (needs clang)" OFF)
-set(HONE_BLAS onednn CACHE STRING "Library of CPU matrix products: onednn or cblas (BLA_VENDOR chooses which)")
+set(HONE_BLAS onednn CACHE STRING "CPU matrix products: onednn, native (our own), or cblas (BLA_VENDOR chooses which)")
 set(HONE_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, e.g. address,undefined")
 
 set(CMAKE_C_STANDARD 11)

@@ -1,4 +1,4 @@
-/* The one seam to the library of CPU matrix products (oneDNN; any CBLAS by a build option). CPU backend only. */
+/* The one seam to CPU matrix products: oneDNN, or our own kernels or any CBLAS by a build option (HONE_BLAS). */
 #ifndef HONE_KERNELS_GEMM_H
 #define HONE_KERNELS_GEMM_H
 
@@ -18,6 +18,6 @@ void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k
 void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
                  int64_t ldb, float beta, float *c, int64_t ldc);
 void gemm_set_isa(unsigned isa); /* before the first product: keeps the library within it */
-const char *gemm_library(void);  /* "oneDNN 2.6.3" */
+const char *gemm_library(void);  /* "oneDNN 2.6.3", "own kernels" */
 
 #endif

@@ -1,4 +1,4 @@
-/* What gemm.c asks of a library of matrix products; gemm_onednn.c or gemm_cblas.c is the one that is built (HONE_BLAS). */
+/* What gemm_tiled.c asks of a library of matrix products; gemm_onednn.c or gemm_cblas.c is the one that is built (HONE_BLAS). */
 #ifndef HONE_KERNELS_GEMM_LIBRARY_H
 #define HONE_KERNELS_GEMM_LIBRARY_H
 

@@ -5,7 +5,7 @@
 
 #include "kernels/kernels.h"
 
-enum { SLOTS = 6 /* 4 and 5 are gemm.c's */, EMERGENCY_BYTES = 4096, ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
+enum { SLOTS = 6 /* 4 and 5 are the products' */, EMERGENCY_BYTES = 4096, ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
 typedef struct Scratch { void *data; size_t bytes; } Scratch;
 

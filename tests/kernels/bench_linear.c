@@ -72,7 +72,7 @@ static void measure(const Kernels *k, Stream *s, const Shape *h, Pass pass, int 
     static const char *const names[] = {"forward", "dx", "dW", "loss, dx, dW"};
     int threads = threads_count(stream_threads(s));
     double flops = (pass == LOSS ? 6.0 : 2.0) * (double)(h->rows * h->in * h->out);
-    int repeats = flops > 5e9 ? 1 : (int)(5e9 / flops);
+    int repeats = flops > 1.5e9 ? 1 : (int)(1.5e9 / flops);
     Times floor = {0}, best = {0};
     run(k, s, h, pass); /* scratch, page faults */
     for (int r = 0; r < rounds; r++) {
@@ -91,7 +91,7 @@ static void measure(const Kernels *k, Stream *s, const Shape *h, Pass pass, int 
 
 int main(int argc, char **argv)
 {
-    int threads = argc > 1 ? atoi(argv[1]) : 2, rounds = argc > 2 ? atoi(argv[2]) : 10;
+    int threads = argc > 1 ? atoi(argv[1]) : 2, rounds = argc > 2 ? atoi(argv[2]) : 25;
     unsigned isa = isa_detect();
     gemm_set_isa(isa);
     const Kernels *k = kernels_cpu(isa);

@@ -1,4 +1,4 @@
-/* Products on the pool: C is cut into tiles by its shape alone, each tile is one one-threaded library call over the whole of k, then its
+/* Products on the pool by a library (gemm_onednn.c, gemm_cblas.c): C is cut into tiles by its shape alone, each tile is one one-threaded library call over the whole of k, then its
  * epilogue while it is in cache. No sum is split, so neither the number of threads nor their order can change a bit.
  *
  * Two habits of the library are worked round, both measured on oneDNN 2.6 (shares of its rate at 2048^3, AVX-512):
