@@ -71,7 +71,6 @@ function(hone_tests)
   if(NOT HONE_TESTS)
     return()
   endif()
-  enable_testing()
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
   # mpirun as root (containers), and what the leak sanitizer must know of Open MPI.
   set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ASAN_OPTIONS=fast_unwind_on_malloc=0
