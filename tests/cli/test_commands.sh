@@ -27,7 +27,7 @@ run argz;                 expect "a misspelt command" 2 'did you mean `hone args
 run entirely-else;        expect "an unknown command" 2 'hone help' err
 run help chat;            expect "help of a missing command" 2 'not part of this version' err
 
-run args;                 expect "args lists keys" 0 '^  learning_rate +float +5e-05 ' out; quiet err
+run args;                 expect "args lists keys" 0 '^  learning_rate +float +5e-05 +Peak' out; quiet err
 run args learning-rate;   expect "one key" 0 '^default +5e-05$' out
 run args torch_compile;   expect "a refused key says why" 0 '^state +refused: .*remove it' out
 run args warmup_ratio;    expect "an old name" 0 'old name  of warmup_steps' out

@@ -280,6 +280,7 @@ static void intervals_follow_the_rules(void **state)
     assert_int_equal(steps_resolve(0, 6), 0);
     assert_int_equal(steps_resolve(NAN, 6), 0);
     assert_int_equal(steps_resolve(1e-9, 6), 1);
+    assert_true(steps_resolve(1e300, 6) > 1000000 && warmup_resolve(1e300, 6) > 1000000);
     assert_int_equal(warmup_resolve(0.3, 4), 2);
     assert_int_equal(warmup_resolve(2.9, 4), 2);
     assert_int_equal(warmup_resolve(0, 4), 0);
@@ -334,6 +335,7 @@ static void members_of_mappings_are_checked(void **state)
     assert_refused("accelerator_config: {x: 1}\n", NULL, "no member `x`");
     assert_refused("activation_checkpointing_kwargs: {every_n_layers: 0}\n", NULL, "at least 1");
     assert_refused("activation_checkpointing_kwargs: {offload: true}\n", NULL, "not honoured");
+    assert_refused("lr_scheduler_type: inverse_sqrt\nlr_scheduler_kwargs: {timescale: 0}\n", NULL, "above 0");
     assert_refused("config_overrides: n_layer\n", NULL, "k=v");
     assert_refused("config_overrides: n_layer=2\nmodel_name_or_path: m\n", NULL, "from scratch");
 }
@@ -379,6 +381,29 @@ static void json_has_all_fields_and_fingerprints_tell_runs_apart(void **state)
     assert_string_equal(one.data, two.data);
     assert_string_not_equal(two.data, three.data);
     text_free(&one), text_free(&two), text_free(&three), text_free(&json);
+}
+
+static void training_args_as_a_config_give_the_same_run(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "", "optim: sgd\noptim_args: momentum=0.9\nwarmup_ratio: 0.1\nmax_time: 90m\nreport_to: all\nresume_from_checkpoint: yes\n"
+            "lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1e-6}\ntrain_file: [a b, \"c\"]\nrun_name: \"\"\n",
+        "load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.1\nsave_steps: 0.2\nddp_backend: gloo\nuse_cpu: true\n"
+        "gradient_checkpointing: false\naccelerator_config: {even_batches: false}\ninclude_num_input_tokens_seen: true\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        Text once = {0}, twice = {0}, json = {0};
+        assert_loads(texts[i], NULL);
+        cJSON *object = arguments_to_json(&a);
+        json_add(&json, object, 2, false);
+        arguments_fingerprint(&a, &once);
+        if (load_named("run.json", json.data, json.size, NULL) != OK) fail_msg("%s: %s", texts[i], status_message());
+        arguments_fingerprint(&a, &twice);
+        assert_string_equal(once.data, twice.data);
+        cJSON_Delete(object);
+        text_free(&once), text_free(&twice), text_free(&json);
+    }
 }
 
 static void the_key_table_is_sound(void **state)
@@ -466,6 +491,7 @@ int main(void)
         TEST(members_of_mappings_are_checked),
         TEST(machine_keys_follow_the_rules),
         TEST(json_has_all_fields_and_fingerprints_tell_runs_apart),
+        TEST(training_args_as_a_config_give_the_same_run),
         TEST(the_key_table_is_sound),
         TEST(damaged_configs_never_crash),
         TEST(memory_failing_anywhere_is_an_error),

@@ -6,11 +6,10 @@
 #include "trainer/cli/cli.h"
 #include "trainer/config/keys.h"
 
-static void print_default(const Key *key)
+static const char *default_text(const Key *key)
 {
-    if (!key->fallback) printf("unset");
-    else if (*key->fallback) printf("%s", key->fallback);
-    else printf("\"\"");
+    if (!key->fallback) return "unset";
+    return *key->fallback ? key->fallback : "\"\"";
 }
 
 static void print_line(const Key *key)
@@ -19,8 +18,7 @@ static void print_line(const Key *key)
         printf("  %-38s %s\n", key->name, key->help);
         return;
     }
-    printf("  %-38s %-11s ", key->name, key_type_name(key));
-    print_default(key);
+    printf("  %-38s %-10s %-10s", key->name, key_type_name(key), default_text(key));
     if (key->class != KEY_HONOURED) printf("  [%s]", key_state(key));
     printf("  %s\n", key->help);
 }
@@ -41,9 +39,7 @@ static void print_key(const Key *key)
         printf("old name  of %s\n", key->target);
         return;
     }
-    printf("type      %s\ndefault   ", key_type_name(key));
-    print_default(key);
-    printf("\n");
+    printf("type      %s\ndefault   %s\n", key_type_name(key), default_text(key));
     print_range(&key->range);
     if (key->choices) printf("values    %s\n", key->choices);
     printf("state     %s", key_state(key));

@@ -16,15 +16,12 @@ static const struct {
     {"chat", "use `hone pipeline text-generation`"},
     {"convert", "give a directory in the Hugging Face format"},
     {"estimate", "start the run with max_steps: 1 and watch its memory"},
-    {"eval", "evaluate with `hone train` and eval_strategy"},
     {"merge", "there are no adapters to merge"},
     {"pipeline", "load the model with transformers"},
     {"predict", "use `hone pipeline`"},
     {"pull", "download the model's directory yourself"},
     {"push", "upload output_dir yourself"},
     {"serve", "use `hone pipeline`, which reads prompts from stdin"},
-    {"tokenize", "use the tokenizers library"},
-    {"train", "build the whole program"},
 };
 
 const Command *command_find(const char *name)

@@ -238,18 +238,21 @@ done:
 
 Status arguments_default(Arena *arena, TrainingArguments *out) { return arguments_load(0, NULL, arena, out); }
 
+/* The integer part; a count beyond any run is a large one. */
+static int64_t whole(double value) { return value < 1e15 ? (int64_t)value : (int64_t)1e15; }
+
 int64_t steps_resolve(double value, int64_t max_steps)
 {
     if (isnan(value) || value <= 0) return 0;
-    if (value >= 1) return (int64_t)value;
+    if (value >= 1) return whole(value);
     double steps = ceil(value * (double)max_steps);
-    return steps < 1 ? 1 : (int64_t)steps;
+    return steps < 1 ? 1 : whole(steps);
 }
 
 int64_t warmup_resolve(double value, int64_t max_steps)
 {
     if (isnan(value) || value <= 0) return 0;
-    return value >= 1 ? (int64_t)value : (int64_t)ceil(value * (double)max_steps);
+    return whole(value >= 1 ? value : ceil(value * (double)max_steps));
 }
 
 double arguments_optim_arg(const TrainingArguments *a, const char *key, double fallback)

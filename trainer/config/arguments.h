@@ -126,7 +126,7 @@ int64_t warmup_resolve(double value, int64_t max_steps);
 /* key=value of "k=v,k=v" as a number ("true" is 1, "false" 0); the fallback when it is not there. */
 double arguments_optim_arg(const TrainingArguments *a, const char *key, double fallback);
 
-/* The content of training_args.json: an object of all keys; tokens are masked. NULL: no memory. Free with cJSON_Delete. */
+/* The content of training_args.json: an object of all keys that have a field; as a config it gives the same run again. NULL: no memory. Free with cJSON_Delete. */
 cJSON *arguments_to_json(const TrainingArguments *a);
 /* A text that is equal on all ranks of a sound run: the keys that decide the result. */
 void arguments_fingerprint(const TrainingArguments *a, Text *text);

@@ -54,6 +54,7 @@ static void check_schedule(Settings *s)
         if (strstr(c->string, "_type")) check_shape(s, c);
         else if (!cJSON_IsNumber(c) || !(c->valuedouble >= 0) || isinf(c->valuedouble))
             settings_problem(s, key, "member `%s` must be a number of at least 0", c->string);
+        else if (strcmp(c->string, "timescale") == 0 && c->valuedouble == 0) settings_problem(s, key, "member `timescale` must be above 0");
         else if (steps && c->valuedouble != trunc(c->valuedouble)) settings_problem(s, key, "member `%s` must be a whole number", c->string);
     }
     const cJSON *end = kwargs ? cJSON_GetObjectItemCaseSensitive(kwargs, "lr_end") : NULL;

@@ -1,6 +1,6 @@
 /* Values as written, and their way from and to JSON. Trees that the settings keep are copied into the arena node by node, so
  * that nobody has to free them. */
-#include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 #include "trainer/config/settings.h"
@@ -63,7 +63,7 @@ static cJSON *scalar(Arena *arena, const Raw *raw)
     if (!raw->quoted && (strcasecmp(raw->text, "true") == 0 || strcasecmp(raw->text, "false") == 0))
         return node(arena, strcasecmp(raw->text, "true") == 0 ? cJSON_True : cJSON_False);
     if (!raw->quoted && read_real(raw->text, &real)) {
-        bool integral = raw->text[strspn(raw->text, "+-0123456789")] == '\0' && real == (double)(int64_t)real;
+        bool integral = raw->text[strspn(raw->text, "+-0123456789")] == '\0' && fabs(real) < 9007199254740992.0;
         number = integral ? json_new_int((int64_t)real) : json_new_real(real);
         item = number ? node(arena, number->type) : NULL;
         if (item) item->valuedouble = number->valuedouble, item->valueint = number->valueint;

@@ -67,9 +67,9 @@ static Status read_value(Reader *r, int depth, Raw **out)
 {
     Status st = OK;
     Arena *arena = r->s->arena;
-    Raw *raw = NULL, *item;
-    const char *text, *key = NULL;
-    bool quoted;
+    Raw *raw = NULL, *item = NULL;
+    const char *text = NULL, *key = NULL;
+    bool quoted = false;
     TRY(refuse_extras(r));
     if (r->event.type == YAML_SCALAR_EVENT) {
         TRY(scalar_text(r, &text, &quoted));
@@ -105,9 +105,9 @@ done:
 static Status read_keys(Reader *r)
 {
     Status st = OK;
-    const char *text, *key, *where;
-    bool quoted;
-    Raw *value;
+    const char *text = NULL, *key, *where;
+    bool quoted = false;
+    Raw *value = NULL;
     for (;;) {
         TRY(next(r));
         if (r->event.type == YAML_MAPPING_END_EVENT) break;
@@ -158,7 +158,7 @@ static Status read_json(Settings *s, const char *path, const char *text, size_t 
 {
     Status st = OK;
     cJSON *object = NULL;
-    Raw *value;
+    Raw *value = NULL;
     TRY(json_parse(text, size, path, &object));
     if (!cJSON_IsObject(object)) RAISE(USAGE, "%s: an object of keys and values was expected", path);
     for (const cJSON *c = object->child; c; c = c->next) {
