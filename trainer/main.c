@@ -1,4 +1,5 @@
-/* hone: finds the command, runs it, turns its status into a line on stderr and an exit status. Nothing below calls exit(). */
+/* hone: finds the command, runs it, turns its status into a line on stderr and an exit status. Nothing below calls
+ * exit(). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,13 @@ static int early_rank(void)
     return 0;
 }
 
-/* Every rank finds the same fault in a command line. The others wait before they tell: where rank 0 has told it, the launcher
- * ends them meanwhile. */
+/* Every rank finds the same fault in a command line. The others wait before they tell: where rank 0 has told it, the
+ * launcher ends them meanwhile. */
 static void tell(Status st, int rank)
 {
     if (st == STATUS_STOPPED) {
-        log_info("%s", *status_message() ? status_message() : "stopped on request; run the same command again to go on");
+        log_info("%s",
+                 *status_message() ? status_message() : "stopped on request; run the same command again to go on");
         return;
     }
     if (st == STATUS_USAGE && rank > 0) usleep(2500 * 1000);

@@ -32,23 +32,52 @@ static void values_are_written_as_python_writes_them(void **state)
     (void)state;
     assert_rewritten(" {\"b\":1,\"a\":[true,false,null,\"x\"],\"c\":{},\"d\":[]}\n",
                      "{\"b\": 1, \"a\": [true, false, null, \"x\"], \"c\": {}, \"d\": []}");
-    assert_rewritten("[NaN,Infinity,-Infinity,1.0,1e3,-0,-0.0,1E400]", "[NaN, Infinity, -Infinity, 1.0, 1000.0, 0, -0.0, Infinity]");
+    assert_rewritten("[NaN,Infinity,-Infinity,1.0,1e3,-0,-0.0,1E400]",
+                     "[NaN, Infinity, -Infinity, 1.0, 1000.0, 0, -0.0, Infinity]");
     assert_rewritten("1000000000000000019884624838656", "1000000000000000019884624838656");
     assert_rewritten("[9007199254740993,-9007199254740993]", "[9007199254740993, -9007199254740993]");
-    assert_rewritten("\"\\u00e9\\ud83d\\ude00 \\\"\\\\\\/\\b\\f\\n\\r\\t\\u001f\"", "\"\xC3\xA9\xF0\x9F\x98\x80 \\\"\\\\/\\b\\f\\n\\r\\t\\u001f\"");
+    assert_rewritten("\"\\u00e9\\ud83d\\ude00 \\\"\\\\\\/\\b\\f\\n\\r\\t\\u001f\"",
+                     "\"\xC3\xA9\xF0\x9F\x98\x80 \\\"\\\\/\\b\\f\\n\\r\\t\\u001f\"");
 }
 
 static void what_json_is_not_is_refused_with_its_place(void **state)
 {
     (void)state;
-    static const struct { const char *text, *part; } cases[] = {
-        {"", "byte 0"}, {"{", "byte 1"}, {"[1,]", "byte 3"}, {"{\"a\":1,}", "byte 7"}, {"[1 2]", "byte 3"}, {"nul", "byte 0"},
-        {"1 x", "after the end"}, {"01", "after the end"}, {"1.", "point"}, {"1e", "exponent"}, {"+1", "byte 0"}, {".5", "byte 0"},
-        {"-", "byte 0"}, {"\"a", "closing quote"}, {"\"a\\\"", "closing quote"}, {"\"\\x\"", "escape"}, {"\"\\u12\"", "hexadecimal"},
-        {"\"\\u0000\"", "NUL"}, {"\"\\ud800\"", "surrogate"}, {"\"\\udc00\"", "surrogate"}, {"\"\\ud800\\u0041\"", "surrogate"},
-        {"\"\x01\"", "control"}, {"\"\xFF\"", "UTF-8"}, {"\"\xC0\x80\"", "UTF-8"}, {"\"\xED\xA0\x80\"", "UTF-8"},
-        {"\"\xF4\x90\x80\x80\"", "UTF-8"}, {"\"\xE2\x82\"", "UTF-8"}, {"{\"a\":1,\"a\":2}", "byte 7"}, {"{a:1}", "quotes"},
-        {"{\"a\" 1}", "`:`"}, {"[\n\n  }", "line 3, column 3"}, {"'a'", "byte 0"}, {"\"\\u00", "closing quote"},
+    static const struct { const char *text, *part;
+    } cases[] = {
+        {"", "byte 0"},
+        {"{", "byte 1"},
+        {"[1,]", "byte 3"},
+        {"{\"a\":1,}", "byte 7"},
+        {"[1 2]", "byte 3"},
+        {"nul", "byte 0"},
+        {"1 x", "after the end"},
+        {"01", "after the end"},
+        {"1.", "point"},
+        {"1e", "exponent"},
+        {"+1", "byte 0"},
+        {".5", "byte 0"},
+        {"-", "byte 0"},
+        {"\"a", "closing quote"},
+        {"\"a\\\"", "closing quote"},
+        {"\"\\x\"", "escape"},
+        {"\"\\u12\"", "hexadecimal"},
+        {"\"\\u0000\"", "NUL"},
+        {"\"\\ud800\"", "surrogate"},
+        {"\"\\udc00\"", "surrogate"},
+        {"\"\\ud800\\u0041\"", "surrogate"},
+        {"\"\x01\"", "control"},
+        {"\"\xFF\"", "UTF-8"},
+        {"\"\xC0\x80\"", "UTF-8"},
+        {"\"\xED\xA0\x80\"", "UTF-8"},
+        {"\"\xF4\x90\x80\x80\"", "UTF-8"},
+        {"\"\xE2\x82\"", "UTF-8"},
+        {"{\"a\":1,\"a\":2}", "byte 7"},
+        {"{a:1}", "quotes"},
+        {"{\"a\" 1}", "`:`"},
+        {"[\n\n  }", "line 3, column 3"},
+        {"'a'", "byte 0"},
+        {"\"\\u00", "closing quote"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cJSON *value = (cJSON *)1;
@@ -81,7 +110,8 @@ static void depth_is_limited(void **state)
 static void damaged_text_never_crashes(void **state)
 {
     (void)state;
-    static const char whole[] = "{\"k\\u00e9y\": [1, -2.5e-3, NaN, \"\xC3\xA9\\n\", {\"a\": null}], \"b\": true, \"c\": {\"d\": [[]]}}";
+    static const char whole[] =
+        "{\"k\\u00e9y\": [1, -2.5e-3, NaN, \"\xC3\xA9\\n\", {\"a\": null}], \"b\": true, \"c\": {\"d\": [[]]}}";
     char text[sizeof whole];
     cJSON *value;
     for (size_t n = 0; n < sizeof whole - 1; n++) {
@@ -101,13 +131,35 @@ static void damaged_text_never_crashes(void **state)
 static void reals_are_written_as_pythons_repr(void **state)
 {
     (void)state;
-    static const struct { double value; const char *text; } cases[] = {
-        {0.1, "0.1"}, {1e-5, "1e-05"}, {5e-5, "5e-05"}, {3, "3.0"}, {-2.5, "-2.5"}, {0.0001, "0.0001"}, {1e15, "1000000000000000.0"},
-        {1e16, "1e+16"}, {123456789012345680.0, "1.2345678901234568e+17"}, {5e-324, "5e-324"}, {1.7976931348623157e308, "1.7976931348623157e+308"},
-        {0.30000000000000004, "0.30000000000000004"}, {5.684341886080802e-14, "5.684341886080802e-14"}, {1.0 / 3, "0.3333333333333333"},
-        {2.2250738585072014e-308, "2.2250738585072014e-308"}, {9007199254740993.0, "9007199254740992.0"}, {1234.5, "1234.5"},
-        {4.35, "4.35"}, {9.5367431640625e-07, "9.5367431640625e-07"}, {1e100, "1e+100"}, {0.001, "0.001"}, {100, "100.0"}, {0.0, "0.0"},
-        {-0.0, "-0.0"}, {1e22, "1e+22"}, {9.0707e-320, "9.0706e-320"}, {2e-308, "2e-308"},
+    static const struct { double value; const char *text;
+    } cases[] = {
+        {0.1, "0.1"},
+        {1e-5, "1e-05"},
+        {5e-5, "5e-05"},
+        {3, "3.0"},
+        {-2.5, "-2.5"},
+        {0.0001, "0.0001"},
+        {1e15, "1000000000000000.0"},
+        {1e16, "1e+16"},
+        {123456789012345680.0, "1.2345678901234568e+17"},
+        {5e-324, "5e-324"},
+        {1.7976931348623157e308, "1.7976931348623157e+308"},
+        {0.30000000000000004, "0.30000000000000004"},
+        {5.684341886080802e-14, "5.684341886080802e-14"},
+        {1.0 / 3, "0.3333333333333333"},
+        {2.2250738585072014e-308, "2.2250738585072014e-308"},
+        {9007199254740993.0, "9007199254740992.0"},
+        {1234.5, "1234.5"},
+        {4.35, "4.35"},
+        {9.5367431640625e-07, "9.5367431640625e-07"},
+        {1e100, "1e+100"},
+        {0.001, "0.001"},
+        {100, "100.0"},
+        {0.0, "0.0"},
+        {-0.0, "-0.0"},
+        {1e22, "1e+22"},
+        {9.0707e-320, "9.0706e-320"},
+        {2e-308, "2e-308"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Text t = {0};
@@ -159,7 +211,8 @@ static void indent_and_sorting_are_pythons(void **state)
     Text t = {0};
     assert_int_equal(parse("{\"b\":[1,{}],\"\xC3\xA9\":{\"z\":1},\"B\":[]}", &value), OK);
     json_add(&t, value, 2, true);
-    assert_string_equal(t.data, "{\n  \"B\": [],\n  \"b\": [\n    1,\n    {}\n  ],\n  \"\xC3\xA9\": {\n    \"z\": 1\n  }\n}");
+    assert_string_equal(t.data,
+                        "{\n  \"B\": [],\n  \"b\": [\n    1,\n    {}\n  ],\n  \"\xC3\xA9\": {\n    \"z\": 1\n  }\n}");
     cJSON_Delete(value);
     text_free(&t);
 }

@@ -55,7 +55,10 @@ static Status load_named(const char *name, const char *text, size_t size, const 
     return arguments_load(argc, argv, arena, &a);
 }
 
-static Status load(const char *text, const char *line) { return load_named("run.yaml", text, text ? strlen(text) : 0, line); }
+static Status load(const char *text, const char *line)
+{
+    return load_named("run.yaml", text, text ? strlen(text) : 0, line);
+}
 
 static void assert_loads(const char *text, const char *line)
 {
@@ -66,7 +69,8 @@ static void assert_loads(const char *text, const char *line)
 static void assert_refused(const char *text, const char *line, const char *part)
 {
     Status st = load(text, line);
-    if (st != STATUS_USAGE) fail_msg("%s | %s: %s", text ? text : "", line ? line : "", st ? status_message() : "was taken");
+    if (st != STATUS_USAGE)
+        fail_msg("%s | %s: %s", text ? text : "", line ? line : "", st ? status_message() : "was taken");
     if (!strstr(status_message(), part)) fail_msg("`%s` is not in: %s", part, status_message());
 }
 
@@ -100,11 +104,13 @@ static void scalars_are_typed_by_their_key(void **state)
 {
     (void)state;
     setenv("HOME", "/home/x", 1);
-    assert_loads("# a run\n"
-                 "learning_rate: 1e-4\nmax_steps: \"100\"\neval_strategy: off\nrun_name: no\nseed: 7\n"
-                 "logging_first_step: yes\nlr_scheduler_kwargs: {num_cycles: 2}\nlr_scheduler_type: cosine\n"
-                 "output_dir: ~/out\ntrain_file: [a.txt, ~/b.txt]\nvalidation_file: c d.txt\nreport_to:\n  - tensorboard\n"
-                 "block_size: null\ndata_seed: ~\ndisable_tqdm:\nmax_time: 1:30:00\ninclude_num_input_tokens_seen: true\n", NULL);
+    assert_loads(
+        "# a run\n"
+        "learning_rate: 1e-4\nmax_steps: \"100\"\neval_strategy: off\nrun_name: no\nseed: 7\n"
+        "logging_first_step: yes\nlr_scheduler_kwargs: {num_cycles: 2}\nlr_scheduler_type: cosine\n"
+        "output_dir: ~/out\ntrain_file: [a.txt, ~/b.txt]\nvalidation_file: c d.txt\nreport_to:\n  - tensorboard\n"
+        "block_size: null\ndata_seed: ~\ndisable_tqdm:\nmax_time: 1:30:00\ninclude_num_input_tokens_seen: true\n",
+        NULL);
     assert_true(a.learning_rate == 1e-4);
     assert_int_equal(a.max_steps, 100);
     assert_int_equal(a.eval_strategy, STRATEGY_NO);
@@ -129,13 +135,15 @@ static void the_command_line_wins_over_the_file(void **state)
 {
     (void)state;
     assert_loads("learning_rate: 1\nseed: 1\nbf16: true\nwarmup_ratio: 0.5\nkeep_linebreaks: true\n",
-                 "--learning-rate=2|--seed|3|--bf16|false|--warmup_steps|10|--no_keep_linebreaks|--do_train|--max_steps|-1|--dry-run");
+                 "--learning-rate=2|--seed|3|--bf16|false|--warmup_steps|10|--no_keep_linebreaks|--do_train|--max_"
+                 "steps|-1|--dry-run");
     assert_true(a.learning_rate == 2);
     assert_int_equal(a.seed, 3);
     assert_true(a.warmup_steps == 10);
     assert_false(a.keep_linebreaks);
     assert_true(a.do_train && a.dry_run);
-    assert_loads(NULL, "--seed|1|--seed|2|--report_to|tensorboard|--lr_scheduler_type|cosine|--lr_scheduler_kwargs|{\"num_cycles\": 1.5}");
+    assert_loads(NULL, "--seed|1|--seed|2|--report_to|tensorboard|--lr_scheduler_type|cosine|--lr_scheduler_kwargs|{"
+                       "\"num_cycles\": 1.5}");
     assert_int_equal(a.seed, 2);
     assert_true(cJSON_GetObjectItem(a.lr_scheduler_kwargs, "num_cycles")->valuedouble == 1.5);
     assert_refused("learning_rate: x\n", "--seed|y", "learning_rate");
@@ -149,7 +157,8 @@ static void the_command_line_wins_over_the_file(void **state)
 static void unknown_keys_name_file_line_and_the_nearest(void **state)
 {
     (void)state;
-    assert_refused("\n# c\nlearing_rate: 1\n", NULL, "run.yaml:3: unknown key `learing_rate`; did you mean `learning_rate`?");
+    assert_refused("\n# c\nlearing_rate: 1\n", NULL,
+                   "run.yaml:3: unknown key `learing_rate`; did you mean `learning_rate`?");
     assert_refused(NULL, "--max-step|3", "did you mean `max_steps`?");
     assert_refused("totally_unlike_anything: 1\n", NULL, "`hone args` lists all");
     char text[400];
@@ -161,7 +170,8 @@ static void unknown_keys_name_file_line_and_the_nearest(void **state)
 static void every_problem_is_told_at_once(void **state)
 {
     (void)state;
-    assert_refused("learing_rate: 1\nseed: -1\nbf16: true\ntorch_compile: true\nlogging_steps: 0\n", "--optim|lion_8bit", "6 problems");
+    assert_refused("learing_rate: 1\nseed: -1\nbf16: true\ntorch_compile: true\nlogging_steps: 0\n",
+                   "--optim|lion_8bit", "6 problems");
     const char *m = status_message();
     assert_non_null(strstr(m, "run.yaml:1: unknown"));
     assert_non_null(strstr(m, "run.yaml:2: `seed` must be an integer of at least 0"));
@@ -176,7 +186,8 @@ static void duplicates_and_yaml_extras_are_refused(void **state)
     (void)state;
     assert_refused("seed: 1\nlearning_rate: 1\nseed: 1\n", NULL, "run.yaml:3: `seed` is given twice");
     assert_refused("max_steps: 1\nmax-steps: 2\n", NULL, "given twice");
-    assert_refused("lr_scheduler_type: cosine\nlr_scheduler_kwargs: {num_cycles: 1, num_cycles: 2}\n", NULL, "given twice");
+    assert_refused("lr_scheduler_type: cosine\nlr_scheduler_kwargs: {num_cycles: 1, num_cycles: 2}\n", NULL,
+                   "given twice");
     assert_refused("a: &x 1\n", NULL, "anchors");
     assert_refused("seed: &x 1\nmax_steps: *x\n", NULL, "run.yaml:1: anchors");
     assert_refused("seed: !!int 1\n", NULL, "tag");
@@ -199,8 +210,9 @@ static void duplicates_and_yaml_extras_are_refused(void **state)
 static void json_configs_are_read(void **state)
 {
     (void)state;
-    static const char text[] = "{\"learning_rate\": 0.001, \"do_train\": true, \"train_file\": [\"a\"], \"data_seed\": null,"
-                               " \"lr_scheduler_kwargs\": {\"min_lr\": 1e-5}, \"lr_scheduler_type\": \"cosine_with_min_lr\"}";
+    static const char text[] =
+        "{\"learning_rate\": 0.001, \"do_train\": true, \"train_file\": [\"a\"], \"data_seed\": null,"
+        " \"lr_scheduler_kwargs\": {\"min_lr\": 1e-5}, \"lr_scheduler_type\": \"cosine_with_min_lr\"}";
     if (load_named("run.json", text, strlen(text), NULL) != OK) fail_msg("%s", status_message());
     assert_true(a.learning_rate == 0.001 && a.do_train);
     assert_int_equal(load_named("run.json", "[1]", 3, NULL), STATUS_USAGE);
@@ -211,18 +223,41 @@ static void json_configs_are_read(void **state)
 static void values_out_of_type_or_range_are_refused(void **state)
 {
     (void)state;
-    static const struct { const char *text, *part; } cases[] = {
-        {"learning_rate: -1", "at least 0"}, {"learning_rate: nan", "a number"}, {"learning_rate: .inf", "a number"},
-        {"learning_rate: 0x10", "a number"}, {"learning_rate: 1e999", "a number"}, {"learning_rate: 1_0", "a number"},
-        {"seed: 1.5", "an integer"}, {"seed: 4294967296", "at most 4294967295"}, {"per_device_train_batch_size: 0", "at least 1"},
-        {"num_train_epochs: 0", "above 0"}, {"adam_beta1: 1", "below 1"}, {"label_smoothing_factor: 1", "below 1"},
-        {"do_train: maybe", "true or false"}, {"eval_strategy: sometimes", "one of no,steps,epoch"}, {"zero_stage: 2", "at most 1"},
-        {"optim: adamw_hf", "one of adamw_torch"}, {"lr_scheduler_type: greedy", "not honoured"}, {"device: cuda", "no CUDA"},
-        {"device: tpu", "one of auto,cpu"}, {"ddp_backend: nccl", "use mpi"}, {"report_to: wandb", "tensorboard"},
-        {"report_to: [tensorboard, none]", "beside"}, {"report_to: nonsense", "one of"}, {"max_time: soon", "duration"},
-        {"max_time: 1:99:00", "duration"}, {"dtype: bfloat16", "float32"}, {"train_sampling_strategy: group_by_length", "random"},
-        {"validation_split_percentage: 100", "at most 99"}, {"lora_r: x", "an integer"}, {"torch_empty_cache_steps: 0", "at least 1"},
-        {"log_level: loud", "one of debug"}, {"save_safetensors: false", "pickle"}, {"trust_remote_code: true", "never runs Python"},
+    static const struct { const char *text, *part;
+    } cases[] = {
+        {"learning_rate: -1", "at least 0"},
+        {"learning_rate: nan", "a number"},
+        {"learning_rate: .inf", "a number"},
+        {"learning_rate: 0x10", "a number"},
+        {"learning_rate: 1e999", "a number"},
+        {"learning_rate: 1_0", "a number"},
+        {"seed: 1.5", "an integer"},
+        {"seed: 4294967296", "at most 4294967295"},
+        {"per_device_train_batch_size: 0", "at least 1"},
+        {"num_train_epochs: 0", "above 0"},
+        {"adam_beta1: 1", "below 1"},
+        {"label_smoothing_factor: 1", "below 1"},
+        {"do_train: maybe", "true or false"},
+        {"eval_strategy: sometimes", "one of no,steps,epoch"},
+        {"zero_stage: 2", "at most 1"},
+        {"optim: adamw_hf", "one of adamw_torch"},
+        {"lr_scheduler_type: greedy", "not honoured"},
+        {"device: cuda", "no CUDA"},
+        {"device: tpu", "one of auto,cpu"},
+        {"ddp_backend: nccl", "use mpi"},
+        {"report_to: wandb", "tensorboard"},
+        {"report_to: [tensorboard, none]", "beside"},
+        {"report_to: nonsense", "one of"},
+        {"max_time: soon", "duration"},
+        {"max_time: 1:99:00", "duration"},
+        {"dtype: bfloat16", "float32"},
+        {"train_sampling_strategy: group_by_length", "random"},
+        {"validation_split_percentage: 100", "at most 99"},
+        {"lora_r: x", "an integer"},
+        {"torch_empty_cache_steps: 0", "at least 1"},
+        {"log_level: loud", "one of debug"},
+        {"save_safetensors: false", "pickle"},
+        {"trust_remote_code: true", "never runs Python"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) assert_refused(cases[i].text, NULL, cases[i].part);
 }
@@ -230,10 +265,15 @@ static void values_out_of_type_or_range_are_refused(void **state)
 static void known_keys_at_their_default_or_without_effect_are_taken(void **state)
 {
     (void)state;
-    assert_loads("bf16: false\nfp16: no\ntf32: false\nlora_r: 16\npush_to_hub: false\nhub_strategy: every_save\ntorch_compile: false\n"
-                 "deepspeed:\nfsdp: \"\"\ndebug: \"\"\nuse_fast_tokenizer: true\nsave_safetensors: true\nmax_length: 1024\n"
-                 "use_liger_kernel: true\nremove_unused_columns: false\nddp_find_unused_parameters: true\nlabel_names: [labels]\n"
-                 "torch_empty_cache_steps: 5\ndataloader_num_workers: 4\ndataloader_prefetch_factor: 2\ntrackio_static_space_id: false\n", NULL);
+    assert_loads(
+        "bf16: false\nfp16: no\ntf32: false\nlora_r: 16\npush_to_hub: false\nhub_strategy: every_save\ntorch_compile: "
+        "false\n"
+        "deepspeed:\nfsdp: \"\"\ndebug: \"\"\nuse_fast_tokenizer: true\nsave_safetensors: true\nmax_length: 1024\n"
+        "use_liger_kernel: true\nremove_unused_columns: false\nddp_find_unused_parameters: true\nlabel_names: "
+        "[labels]\n"
+        "torch_empty_cache_steps: 5\ndataloader_num_workers: 4\ndataloader_prefetch_factor: "
+        "2\ntrackio_static_space_id: false\n",
+        NULL);
 }
 
 static void old_names_are_read_as_the_new(void **state)
@@ -265,7 +305,8 @@ static void intervals_follow_the_rules(void **state)
     assert_true(a.eval_steps == 20 && a.do_eval);
     assert_loads("eval_strategy: steps\neval_steps: 0\n", NULL);
     assert_true(a.eval_steps == 500);
-    assert_refused("eval_strategy: steps\nlogging_strategy: no\nlogging_steps: 0\n", NULL, "`eval_steps` must be above 0");
+    assert_refused("eval_strategy: steps\nlogging_strategy: no\nlogging_steps: 0\n", NULL,
+                   "`eval_steps` must be above 0");
     assert_refused("logging_steps: 2.5\n", NULL, "whole number"); /* R2 */
     assert_refused("save_steps: 1.5\n", NULL, "whole number");
     assert_refused("eval_strategy: steps\neval_steps: 3.5\n", NULL, "whole number");
@@ -290,11 +331,16 @@ static void the_best_model_follows_the_rules(void **state)
 {
     (void)state;
     assert_refused("load_best_model_at_end: true\n", NULL, "needs an eval_strategy"); /* R4 */
-    assert_refused("load_best_model_at_end: true\neval_strategy: epoch\n", NULL, "save_strategy (steps) equal to eval_strategy (epoch)");
-    assert_refused("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 3\nsave_steps: 10\n", NULL, "10 is none of 3");
-    assert_refused("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.5\nsave_steps: 10\n", NULL, "both as steps");
-    assert_refused("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.2\nsave_steps: 0.5\n", NULL, "multiple");
-    assert_refused("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 5\nsave_steps: 0\n", NULL, "above 0");
+    assert_refused("load_best_model_at_end: true\neval_strategy: epoch\n", NULL,
+                   "save_strategy (steps) equal to eval_strategy (epoch)");
+    assert_refused("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 3\nsave_steps: 10\n", NULL,
+                   "10 is none of 3");
+    assert_refused("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.5\nsave_steps: 10\n", NULL,
+                   "both as steps");
+    assert_refused("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.2\nsave_steps: 0.5\n", NULL,
+                   "multiple");
+    assert_refused("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 5\nsave_steps: 0\n", NULL,
+                   "above 0");
     assert_loads("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.2\nsave_steps: 0.4\n", NULL);
     assert_string_equal(a.metric_for_best_model, "loss"); /* R5 */
     assert_int_equal(a.greater_is_better, 0);
@@ -316,11 +362,16 @@ static void members_of_mappings_are_checked(void **state)
     assert_refused("lr_scheduler_type: cosine\nlr_scheduler_kwargs: {num_cycles: x}\n", NULL, "a number");
     assert_refused("lr_scheduler_type: cosine\nlr_scheduler_kwargs: 3\n", NULL, "mapping");
     assert_refused("lr_scheduler_type: cosine_with_min_lr\n", NULL, "exactly one");
-    assert_refused("lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 0, min_lr_rate: 0}\n", NULL, "exactly one");
+    assert_refused("lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 0, min_lr_rate: 0}\n", NULL,
+                   "exactly one");
     assert_refused("lr_scheduler_type: warmup_stable_decay\n", NULL, "num_decay_steps");
-    assert_refused("lr_scheduler_type: warmup_stable_decay\nlr_scheduler_kwargs: {num_decay_steps: 4, decay_type: bent}\n", NULL, "1-sqrt");
+    assert_refused(
+        "lr_scheduler_type: warmup_stable_decay\nlr_scheduler_kwargs: {num_decay_steps: 4, decay_type: bent}\n", NULL,
+        "1-sqrt");
     assert_refused("lr_scheduler_type: polynomial\nlearning_rate: 1e-8\n", NULL, "lr_end");
-    assert_loads("lr_scheduler_type: warmup_stable_decay\nlr_scheduler_kwargs:\n  num_decay_steps: 4\n  decay_type: 1-sqrt\n", NULL);
+    assert_loads(
+        "lr_scheduler_type: warmup_stable_decay\nlr_scheduler_kwargs:\n  num_decay_steps: 4\n  decay_type: 1-sqrt\n",
+        NULL);
     assert_refused("optim_args: momentum=0.9\n", NULL, "no effect");
     assert_refused("optim: sgd\noptim_args: momentum\n", NULL, "k=v");
     assert_refused("optim: sgd\noptim_args: momentum=x\n", NULL, "a number");
@@ -387,10 +438,15 @@ static void training_args_as_a_config_give_the_same_run(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "", "optim: sgd\noptim_args: momentum=0.9\nwarmup_ratio: 0.1\nmax_time: 90m\nreport_to: all\nresume_from_checkpoint: yes\n"
-            "lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1e-6}\ntrain_file: [a b, \"c\"]\nrun_name: \"\"\n",
-        "load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.1\nsave_steps: 0.2\nddp_backend: gloo\nuse_cpu: true\n"
-        "gradient_checkpointing: false\naccelerator_config: {even_batches: false}\ninclude_num_input_tokens_seen: true\n",
+        "",
+        "optim: sgd\noptim_args: momentum=0.9\nwarmup_ratio: 0.1\nmax_time: 90m\nreport_to: "
+        "all\nresume_from_checkpoint: yes\n"
+        "lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1e-6}\ntrain_file: [a b, "
+        "\"c\"]\nrun_name: \"\"\n",
+        "load_best_model_at_end: true\neval_strategy: steps\neval_steps: 0.1\nsave_steps: 0.2\nddp_backend: "
+        "gloo\nuse_cpu: true\n"
+        "gradient_checkpointing: false\naccelerator_config: {even_batches: false}\ninclude_num_input_tokens_seen: "
+        "true\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         Text once = {0}, twice = {0}, json = {0};
@@ -416,9 +472,11 @@ static void the_key_table_is_sound(void **state)
         for (int j = 0; j < count; j++) {
             other = key_at(j);
             if (strcmp(other->name, key->name) == 0) fail_msg("%s stands twice", key->name);
-            if (key->offset >= 0 && other->offset == key->offset) fail_msg("%s and %s share a field", key->name, other->name);
+            if (key->offset >= 0 && other->offset == key->offset)
+                fail_msg("%s and %s share a field", key->name, other->name);
         }
-        if (key->class == KEY_LATER || key->class == KEY_REFUSED || key->class == KEY_ACCEPTED || key->others) assert_non_null(key->why);
+        if (key->class == KEY_LATER || key->class == KEY_REFUSED || key->class == KEY_ACCEPTED || key->others)
+            assert_non_null(key->why);
         if (key->class == KEY_ALIAS) {
             assert_non_null(key_find(key->target));
             assert_true(key_find(key->target)->class != KEY_ALIAS);
@@ -437,7 +495,8 @@ static void the_key_table_is_sound(void **state)
 static void damaged_configs_never_crash(void **state)
 {
     (void)state;
-    static const char whole[] = "seed: 1\nlr_scheduler_kwargs: {num_cycles: [1, {a: b}]}\ntrain_file:\n  - \"a\\n\"\n  - 'b'\nmax_time: 1:30\n";
+    static const char whole[] =
+        "seed: 1\nlr_scheduler_kwargs: {num_cycles: [1, {a: b}]}\ntrain_file:\n  - \"a\\n\"\n  - 'b'\nmax_time: 1:30\n";
     static const char odd[] = "\0\n\t -:{}[]&*!|>'\"%@`#,?~\x80\xFF" "0aZ_";
     char text[sizeof whole];
     for (size_t n = 0; n < sizeof whole; n++) load_named("run.yaml", whole, n, NULL);
@@ -460,7 +519,8 @@ static void memory_failing_anywhere_is_an_error(void **state)
     Status st = STATUS_MEMORY;
     for (long n = 1; n < 60 && st != OK; n++) {
         Arena *small;
-        char *argv[] = {(char[]){"--lr_scheduler_type=cosine"}, (char[]){"--lr_scheduler_kwargs={\"num_cycles\": 1}"}, (char[]){"--train_file"}, (char[]){"a"}};
+        char *argv[] = {(char[]){"--lr_scheduler_type=cosine"}, (char[]){"--lr_scheduler_kwargs={\"num_cycles\": 1}"},
+                        (char[]){"--train_file"}, (char[]){"a"}};
         arena_fail_at(0);
         assert_int_equal(arena_new(&small), OK);
         arena_fail_at(n);

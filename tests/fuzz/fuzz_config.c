@@ -1,4 +1,5 @@
-/* A config of any bytes is taken or refused with a line; what is taken, written as training_args.json, is taken again as the same run. */
+/* A config of any bytes is taken or refused with a line; what is taken, written as training_args.json, is taken again
+ * as the same run. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>

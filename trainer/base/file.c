@@ -255,7 +255,8 @@ Status file_read_all(const char *path, Arena *arena, size_t limit, char **data, 
     size_t capacity = 0, used = 0, got = 1, need;
     *data = NULL;
     TRY(file_open(path, &f));
-    if (file_bytes(f) > limit) RAISE(FORMAT, "%s: %" PRIu64 " bytes, more than the %zu allowed", path, file_bytes(f), limit);
+    if (file_bytes(f) > limit)
+        RAISE(FORMAT, "%s: %" PRIu64 " bytes, more than the %zu allowed", path, file_bytes(f), limit);
     need = f->is_stream ? 4096 : (size_t)file_bytes(f);
     while (got) { /* one read past the size that was told: pipes, and files of /proc, tell 0 */
         if (!text) {

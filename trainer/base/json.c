@@ -33,8 +33,8 @@ static Status fail_at(const Reader *r, size_t offset, const char *what)
     size_t line = 1, start = 0;
     for (size_t i = 0; i < offset && i < r->size; i++)
         if (r->text[i] == '\n') line++, start = i + 1;
-    return status_raise(STATUS_FORMAT, "%s: not valid JSON at byte %zu (line %zu, column %zu): %s", r->name, offset, line,
-                        offset - start + 1, what);
+    return status_raise(STATUS_FORMAT, "%s: not valid JSON at byte %zu (line %zu, column %zu): %s", r->name, offset,
+                        line, offset - start + 1, what);
 }
 
 static Status no_memory(const Reader *r) { return status_raise(STATUS_MEMORY, "%s: out of memory", r->name); }
@@ -81,7 +81,10 @@ static int hex4(const char *s, size_t size)
     if (size < 4) return -1;
     for (int i = 0; i < 4; i++) {
         char c = s[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0) return -1;
         value = value * 16 + digit;
     }
@@ -111,7 +114,8 @@ static Status read_unicode(Reader *r, char *to, size_t *length)
     unsigned c = (unsigned)high;
     if (c == 0) return fail_at(r, start, "NUL in a string");
     if (c >= 0xD800 && c <= 0xDFFF) {
-        if (c >= 0xDC00 || !take_word(r, "\\u") || (low = hex4(r->text + r->at, r->size - r->at)) < 0xDC00 || low > 0xDFFF)
+        if (c >= 0xDC00 || !take_word(r, "\\u") || (low = hex4(r->text + r->at, r->size - r->at)) < 0xDC00 ||
+            low > 0xDFFF)
             return fail_at(r, start, "half of a surrogate pair");
         r->at += 4;
         c = 0x10000 + ((c - 0xD800) << 10) + ((unsigned)low - 0xDC00);
@@ -120,7 +124,8 @@ static Status read_unicode(Reader *r, char *to, size_t *length)
     return OK;
 }
 
-/* The closing quote's offset, so that the string can be allocated once (escapes only shrink); r->size if there is none. */
+/* The closing quote's offset, so that the string can be allocated once (escapes only shrink); r->size if there is none.
+ */
 static size_t string_end(const Reader *r)
 {
     size_t i = r->at;

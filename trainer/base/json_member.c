@@ -57,7 +57,8 @@ static Status integer(const cJSON *item, const char *where, const char *key, int
     if (!cJSON_IsNumber(item)) return wrong(item, where, key, "an integer");
     double value = item->valuedouble;
     if (!(fabs(value) < JSON_EXACT) || value != trunc(value))
-        return status_raise(STATUS_FORMAT, "%s: \"%s\" must be an integer within 2^53, and is %.17g", where, key, value);
+        return status_raise(STATUS_FORMAT, "%s: \"%s\" must be an integer within 2^53, and is %.17g", where, key,
+                            value);
     *out = (int64_t)value;
     return OK;
 }

@@ -93,7 +93,8 @@ static void add_number(Text *t, const cJSON *item)
 {
     double value = item->valuedouble;
     if (item->valuestring) text_add(t, item->valuestring, strlen(item->valuestring));
-    else if (!(item->type & JSON_REAL) && value == trunc(value) && fabs(value) < JSON_EXACT) text_printf(t, "%.0f", value + 0.0);
+    else if (!(item->type & JSON_REAL) && value == trunc(value) && fabs(value) < JSON_EXACT)
+        text_printf(t, "%.0f", value + 0.0);
     else json_add_real(t, value);
 }
 

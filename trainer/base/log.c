@@ -1,5 +1,5 @@
-/* Lines for people, on stderr. A line is one write, so that lines of several ranks do not mix. The progress bar is drawn
- * on a terminal only; a line takes it away, and puts it back below itself. */
+/* Lines for people, on stderr. A line is one write, so that lines of several ranks do not mix. The progress bar is
+ * drawn on a terminal only; a line takes it away, and puts it back below itself. */
 #include "trainer/base/log.h"
 
 #include <pthread.h>

@@ -56,7 +56,8 @@ static Status print_json(const char *name)
     Text text = {0};
     for (cJSON *c = list ? list->child : NULL, *next; c && name; c = next) {
         next = c->next;
-        if (strcmp(cJSON_GetObjectItem(c, "name")->valuestring, name) != 0) cJSON_Delete(cJSON_DetachItemViaPointer(list, c));
+        if (strcmp(cJSON_GetObjectItem(c, "name")->valuestring, name) != 0)
+            cJSON_Delete(cJSON_DetachItemViaPointer(list, c));
     }
     if (shown) json_add(&text, shown, 2, false);
     bool fine = shown && !text.failed;
@@ -104,8 +105,10 @@ const Command command_args = {
     .summary = "Every config key: type, default, meaning, and whether it is honoured or why not.",
     .run = run,
     .help = "  NAME     tell all about one key\n"
-            "  --json   a list of objects with name, aliases, type, default, class, help, honoured, and choices and why where\n"
+            "  --json   a list of objects with name, aliases, type, default, class, help, honoured, and choices and "
+            "why where\n"
             "           there are any\n\n"
-            "[accepted]: read and checked, without effect by its nature. [not in this version], [refused]: only its default is\n"
+            "[accepted]: read and checked, without effect by its nature. [not in this version], [refused]: only its "
+            "default is\n"
             "taken; any other value is an error that says what to do instead.\n",
 };

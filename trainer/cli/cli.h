@@ -16,7 +16,10 @@ typedef struct Command {
     const char *help; /* printed below usage and summary; ends with a newline */
 } Command;
 
-#define COMMANDS(COMMAND) COMMAND(args) COMMAND(env) COMMAND(eval) COMMAND(help) COMMAND(inspect) COMMAND(launch) COMMAND(tokenize) COMMAND(train) /* sorted */
+#define COMMANDS(COMMAND)                                                                                              \
+    COMMAND(args)                                                                                                      \
+    COMMAND(env) COMMAND(eval) COMMAND(help) COMMAND(inspect) COMMAND(launch) COMMAND(tokenize)                        \
+        COMMAND(train) /* sorted */
 #define COMMAND_DECLARE(name) extern const Command command_##name;
 COMMANDS(COMMAND_DECLARE)
 
@@ -27,9 +30,14 @@ void command_print_help(const Command *command); /* NULL: the list of all; to st
 void version_print(void);
 
 /* Options of a command that takes no config: --name value, --name=value, --flag, --flag false, --no_flag; dashes are
- * underscores. Parsing ends at the first word that is no option, or after `--`; that word's index is *first_word (argc: none).
- * Every problem is told in one go. STATUS_USAGE. */
-typedef enum OptionType { OPTION_FLAG /* bool */, OPTION_INT /* int64_t */, OPTION_REAL /* double */, OPTION_TEXT /* const char * */ } OptionType;
+ * underscores. Parsing ends at the first word that is no option, or after `--`; that word's index is *first_word (argc:
+ * none). Every problem is told in one go. STATUS_USAGE. */
+typedef enum OptionType {
+    OPTION_FLAG /* bool */,
+    OPTION_INT /* int64_t */,
+    OPTION_REAL /* double */,
+    OPTION_TEXT /* const char * */
+} OptionType;
 typedef struct Option {
     const char *name;
     OptionType type;

@@ -67,15 +67,22 @@ static void add_machine(cJSON *object)
     add(object, "instruction_set", isa_name(isa));
     add_processor(object);
     cJSON_AddItemToObject(object, "cores_online", json_new_int(sysconf(_SC_NPROCESSORS_ONLN)));
-    cJSON_AddItemToObject(object, "memory_bytes", json_new_int((int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE)));
+    cJSON_AddItemToObject(object, "memory_bytes",
+                          json_new_int((int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE)));
     add(object, "device", "cpu");
 }
 
 static void add_settings(cJSON *object)
 {
-    static const char *const names[] = {"OMP_NUM_THREADS", "HONE_ISA", "HF_HOME", "HF_HUB_OFFLINE", "OMPI_COMM_WORLD_SIZE",
-                                        "OMPI_MCA_hwloc_base_binding_policy", "OMPI_MCA_rmaps_base_mapping_policy",
-                                        "PMIX_RANK", "SLURM_JOB_ID"};
+    static const char *const names[] = {"OMP_NUM_THREADS",
+                                        "HONE_ISA",
+                                        "HF_HOME",
+                                        "HF_HUB_OFFLINE",
+                                        "OMPI_COMM_WORLD_SIZE",
+                                        "OMPI_MCA_hwloc_base_binding_policy",
+                                        "OMPI_MCA_rmaps_base_mapping_policy",
+                                        "PMIX_RANK",
+                                        "SLURM_JOB_ID"};
     cJSON *settings = cJSON_AddObjectToObject(object, "environment");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (getenv(names[i])) add(settings, names[i], getenv(names[i]));
@@ -141,5 +148,6 @@ const Command command_env = {
     .usage = "env",
     .summary = "Versions, instruction set, cores, threads and affinity of each rank, for bug reports.",
     .run = run,
-    .help = "One JSON object on stdout. Start it as you start the run (mpirun -np 4 hone env): it tells what each rank gets.\n",
+    .help = "One JSON object on stdout. Start it as you start the run (mpirun -np 4 hone env): it tells what each rank "
+            "gets.\n",
 };

@@ -46,7 +46,8 @@ Status command_refuse(const char *name)
             return status_raise(STATUS_USAGE, "`hone %s` is not part of this version; %s", name, absent[i].instead);
     const char *nearest = NULL;
     for (int i = 0, least = 3; i < COUNT; i++)
-        if (difference(commands[i]->name, name) < least) least = difference(commands[i]->name, name), nearest = commands[i]->name;
+        if (difference(commands[i]->name, name) < least)
+            least = difference(commands[i]->name, name), nearest = commands[i]->name;
     if (nearest) return status_raise(STATUS_USAGE, "no command `%.100s`; did you mean `hone %s`?", name, nearest);
     return status_raise(STATUS_USAGE, "no command `%.100s`; `hone help` lists them", name);
 }
@@ -61,7 +62,8 @@ void command_print_help(const Command *command)
            "    hone COMMAND [CONFIG.yaml] [--key value | --key=value | --flag] ...\n\n", HONE_VERSION);
     for (int i = 0; i < COUNT; i++) printf("    %-9s %s\n", commands[i]->name, commands[i]->summary);
     printf("\n`hone help COMMAND` tells more; `hone args` lists the keys of a config.\n"
-           "Exit status: 0 done, 1 failed, 2 wrong command line or config, 75 stopped on request: run it again to go on.\n");
+           "Exit status: 0 done, 1 failed, 2 wrong command line or config, 75 stopped on request: run it again to go "
+           "on.\n");
 }
 
 static Status run(int argc, char **argv)

@@ -146,7 +146,8 @@ done:
 static void print_shape(const cJSON *shape)
 {
     printf("[");
-    for (const cJSON *c = shape->child; c; c = c->next) printf("%s%.0f", c->prev && c != shape->child ? ", " : "", c->valuedouble);
+    for (const cJSON *c = shape->child; c; c = c->next)
+        printf("%s%.0f", c->prev && c != shape->child ? ", " : "", c->valuedouble);
     printf("]");
 }
 
@@ -166,9 +167,10 @@ static void print_text(const cJSON *json)
     if (text_of(json, "model_type")) printf("model_type %s\n", text_of(json, "model_type"));
     print_names("architectures", cJSON_GetObjectItemCaseSensitive(json, "architectures"));
     if (checkpoint)
-        printf("checkpoint of step %.0f, serial %.0f, run %s, ranks %.0f%s\n", number_of(checkpoint, "step"), number_of(checkpoint, "serial"),
-               text_of(checkpoint, "run_id"), number_of(checkpoint, "world_size"),
-               cJSON_IsTrue(cJSON_GetObjectItem(checkpoint, "verified")) ? "; all files have their sizes and hashes" : "");
+        printf("checkpoint of step %.0f, serial %.0f, run %s, ranks %.0f%s\n", number_of(checkpoint, "step"),
+               number_of(checkpoint, "serial"), text_of(checkpoint, "run_id"), number_of(checkpoint, "world_size"),
+               cJSON_IsTrue(cJSON_GetObjectItem(checkpoint, "verified")) ? "; all files have their sizes and hashes"
+                                                                         : "");
     for (const cJSON *f = cJSON_GetObjectItem(json, "files")->child; f; f = f->next) {
         const cJSON *tensors = cJSON_GetObjectItem(f, "tensors");
         printf("%s  %.0f bytes, %d tensors\n", text_of(f, "file"), number_of(f, "bytes"), cJSON_GetArraySize(tensors));
@@ -180,7 +182,8 @@ static void print_text(const cJSON *json)
     }
     print_names("other files:", cJSON_GetObjectItemCaseSensitive(json, "other_files"));
     printf("total %.0f elements", number_of(json, "elements"));
-    for (const cJSON *c = cJSON_GetObjectItem(json, "elements_by_dtype")->child; c; c = c->next) printf(", %s %.0f", c->string, c->valuedouble);
+    for (const cJSON *c = cJSON_GetObjectItem(json, "elements_by_dtype")->child; c; c = c->next)
+        printf(", %s %.0f", c->string, c->valuedouble);
     printf("\n");
 }
 
@@ -191,7 +194,8 @@ static Status run(int argc, char **argv)
     Text text = {0};
     bool json = false, verify = false;
     int first;
-    const Option options[] = {{.name = "json", .type = OPTION_FLAG, .into = &json}, {.name = "verify", .type = OPTION_FLAG, .into = &verify}};
+    const Option options[] = {{.name = "json", .type = OPTION_FLAG, .into = &json},
+                              {.name = "verify", .type = OPTION_FLAG, .into = &verify}};
     const char *path = argc && argv[0][0] != '-' ? argv[0] : NULL; /* PATH may stand before the options */
     int shift = path ? 1 : 0;
     TRY(options_parse(argc - shift, argv + shift, options, 2, &first));

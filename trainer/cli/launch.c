@@ -1,6 +1,7 @@
-/* `hone launch -- mpirun …`: mpirun gives its ranks a second when it gets SIGTERM or SIGINT, which is not enough to save. So these
- * are turned into SIGUSR1, which mpirun forwards to all ranks at once: they save and leave with 75, and mpirun hands that on.
- * A run that fails is started again. The child has a process group of its own, so that Ctrl-C on a terminal comes here only. */
+/* `hone launch -- mpirun …`: mpirun gives its ranks a second when it gets SIGTERM or SIGINT, which is not enough to
+ * save. So these are turned into SIGUSR1, which mpirun forwards to all ranks at once: they save and leave with 75, and
+ * mpirun hands that on. A run that fails is started again. The child has a process group of its own, so that Ctrl-C on
+ * a terminal comes here only. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -61,7 +62,8 @@ static Status start(Launch *l)
     close(ends[0]);
     if (n <= 0) return OK; /* it runs */
     waitpid(l->child, NULL, 0);
-    return status_raise(error == ENOENT ? STATUS_USAGE : STATUS_IO, "%s: cannot start: %s", l->command[0], strerror(error));
+    return status_raise(error == ENOENT ? STATUS_USAGE : STATUS_IO, "%s: cannot start: %s", l->command[0],
+                        strerror(error));
 }
 
 /* The first word asks to save and stop; the next, or no answer in time, ends the run. */
@@ -121,11 +123,18 @@ static Status keep_running(Launch *l)
         if (st != OK) return st;
         int code = watch(l);
         if (code == 0) return OK;
-        if (code == status_exit_code(STATUS_STOPPED)) return status_raise(STATUS_STOPPED, "stopped on request; run the same command again to go on");
-        if (code == status_exit_code(STATUS_USAGE)) return status_raise(STATUS_USAGE, "%s ended with status 2: the command line or the config is wrong", l->command[0]);
-        if (l->stopping || restarts >= l->max_restarts) return status_raise(STATUS_COMM, "%s ended with status %d", l->command[0], code);
-        log_warning("%s ended with status %d; restart %lld of %lld", l->command[0], code, (long long)restarts + 1, (long long)l->max_restarts);
-        if (pause_or_stop(l)) return status_raise(STATUS_STOPPED, "stopped on request between two starts; run the same command again to go on");
+        if (code == status_exit_code(STATUS_STOPPED))
+            return status_raise(STATUS_STOPPED, "stopped on request; run the same command again to go on");
+        if (code == status_exit_code(STATUS_USAGE))
+            return status_raise(STATUS_USAGE, "%s ended with status 2: the command line or the config is wrong",
+                                l->command[0]);
+        if (l->stopping || restarts >= l->max_restarts)
+            return status_raise(STATUS_COMM, "%s ended with status %d", l->command[0], code);
+        log_warning("%s ended with status %d; restart %lld of %lld", l->command[0], code, (long long)restarts + 1,
+                    (long long)l->max_restarts);
+        if (pause_or_stop(l))
+            return status_raise(STATUS_STOPPED,
+                                "stopped on request between two starts; run the same command again to go on");
     }
 }
 
@@ -146,7 +155,8 @@ static Status run(int argc, char **argv)
     sigemptyset(&l.signals);
     struct sigaction hangup;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaddset(&l.signals, numbers[i]);
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN) sigdelset(&l.signals, SIGHUP); /* nohup */
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN)
+        sigdelset(&l.signals, SIGHUP); /* nohup */
     sigprocmask(SIG_BLOCK, &l.signals, &l.old);
     st = keep_running(&l);
     sigprocmask(SIG_SETMASK, &l.old, NULL);
@@ -159,9 +169,12 @@ const Command command_launch = {
     .usage = "launch [--max_restarts N] [--grace SECONDS] [--restart_delay SECONDS] -- mpirun ...",
     .summary = "Runs mpirun, gives its ranks the time to save on SIGTERM, restarts after failures.",
     .run = run,
-    .help = "SIGTERM, SIGINT and SIGHUP become SIGUSR1 for mpirun, which hands it to all ranks: they save and stop, and the exit status is\n"
+    .help = "SIGTERM, SIGINT and SIGHUP become SIGUSR1 for mpirun, which hands it to all ranks: they save and stop, "
+            "and the exit status is\n"
             "75. A second signal, or no end within --grace (300), ends the run as it is.\n"
-            "  --max_restarts   start again this often when the run fails (0); put resume_from_checkpoint: true into the config, so\n"
-            "                   that it goes on from its newest checkpoint. A wrong config (2) and a requested stop (75) are final.\n"
+            "  --max_restarts   start again this often when the run fails (0); put resume_from_checkpoint: true into "
+            "the config, so\n"
+            "                   that it goes on from its newest checkpoint. A wrong config (2) and a requested stop "
+            "(75) are final.\n"
             "  --restart_delay  seconds before that (2)\n",
 };

@@ -1,4 +1,5 @@
-/* From a config file and a command line to TrainingArguments: read all entries, type them by their rows, apply the rules. */
+/* From a config file and a command line to TrainingArguments: read all entries, type them by their rows, apply the
+ * rules. */
 #include "trainer/config/arguments.h"
 
 #include <math.h>
@@ -19,7 +20,8 @@ void problem(Problems *p, const char *where, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    if (++p->count <= MOST_LINES) text_printf(&p->text, "%s%s: %s", p->count > 1 ? "\n" : "", where ? where : "config", line);
+    if (++p->count <= MOST_LINES)
+        text_printf(&p->text, "%s%s: %s", p->count > 1 ? "\n" : "", where ? where : "config", line);
 }
 
 bool settings_given(const Settings *s, const char *key)
@@ -100,7 +102,8 @@ static Status check_fieldless(Settings *s, const Key *key, const Entry *entry, c
     bool off = key->type == TYPE_TRI && value->integer == 0; /* to switch off what is off is fine */
     bool empty = value->text && !fallback.text && (!*value->text || (value->text[1] && read_bool(value->text) == 0));
     if (off || empty || value_equal(key, value, &fallback)) goto done;
-    if (key->class == KEY_LATER) problem(&s->problems, entry->where, "`%s` is not honoured by this version of hone: %s", key->name, key->why);
+    if (key->class == KEY_LATER)
+        problem(&s->problems, entry->where, "`%s` is not honoured by this version of hone: %s", key->name, key->why);
     else problem(&s->problems, entry->where, "`%s` cannot apply: %s", key->name, key->why);
 done:
     return st;
@@ -115,7 +118,8 @@ static Status set_value(Settings *s, const Key *key, const Key *target, const En
     int index = index_of(target);
     if (entry->value->kind == RAW_NULL) goto done; /* unset: the default */
     TRY(value_read(target, entry->value, s->arena, &value, &wrong));
-    if (!wrong && strcmp(key->name, "warmup_ratio") == 0 && value.real >= 1) wrong = "must be below 1; give steps in warmup_steps";
+    if (!wrong && strcmp(key->name, "warmup_ratio") == 0 && value.real >= 1)
+        wrong = "must be below 1; give steps in warmup_steps";
     if (wrong) {
         problem(&s->problems, entry->where, "`%s` %s", key->name, wrong);
         s->where[index] = entry->where;
@@ -128,7 +132,8 @@ done:
     return st;
 }
 
-/* The old name is another spelling: it gives way to the new one at its default, and contradicts any other value of it. */
+/* The old name is another spelling: it gives way to the new one at its default, and contradicts any other value of it.
+ */
 static Status set_alias(Settings *s, const Key *key, const Entry *entry)
 {
     Status st = OK;
@@ -151,9 +156,13 @@ static Status set_alias(Settings *s, const Key *key, const Entry *entry)
     if (s->problems.count > told) goto done;
     value_load(target, s->out, &after);
     TRY(fallback_of(target, s->arena, &fallback));
-    if (other && target->offset >= 0 && !value_equal(target, &before, &after) && !value_equal(target, &before, &fallback)) {
+    if (other && target->offset >= 0 && !value_equal(target, &before, &after) &&
+        !value_equal(target, &before, &fallback)) {
         if (value_equal(target, &after, &fallback)) value_store(target, &before, s->out);
-        else problem(&s->problems, entry->where, "`%s` is the old name of `%s`, which %s sets to another value; remove one", key->name, target->name, other);
+        else
+            problem(&s->problems, entry->where,
+                    "`%s` is the old name of `%s`, which %s sets to another value; remove one", key->name, target->name,
+                    other);
     }
     log_info("%s: `%s` is an old name; read as `%s`", entry->where, key->name, target->name);
 done:
@@ -163,7 +172,8 @@ done:
 static Status apply(Settings *s, const Entry *entry, bool aliases)
 {
     const Key *key = key_find(entry->key);
-    if (key && (key->class == KEY_ALIAS) == aliases) return aliases ? set_alias(s, key, entry) : set_value(s, key, key, entry);
+    if (key && (key->class == KEY_ALIAS) == aliases)
+        return aliases ? set_alias(s, key, entry) : set_value(s, key, key, entry);
     if (!key && !aliases) {
         const char *nearest = key_nearest(entry->key);
         if (nearest) problem(&s->problems, entry->where, "unknown key `%s`; did you mean `%s`?", entry->key, nearest);
@@ -193,7 +203,9 @@ Status settings_apply(Settings *s)
         for (size_t j = s->line_count; j < i; j++) {
             const Key *a = key_find(s->entries[i].key), *b = key_find(s->entries[j].key);
             bool same = a ? a == b : strcmp(s->entries[i].key, s->entries[j].key) == 0;
-            if (same) problem(&s->problems, s->entries[i].where, "`%s` is given twice, first at %s", s->entries[i].key, s->entries[j].where);
+            if (same)
+                problem(&s->problems, s->entries[i].where, "`%s` is given twice, first at %s", s->entries[i].key,
+                        s->entries[j].where);
             if (same) break;
         }
     for (int aliases = 0; aliases < 2; aliases++) {
@@ -210,7 +222,9 @@ static Status raise_problems(const Problems *p)
     if (!p->count) return OK;
     if (p->text.failed) return status_raise(STATUS_MEMORY, "out of memory");
     if (p->count == 1) return status_raise(STATUS_USAGE, "%s", p->text.data);
-    if (p->count > MOST_LINES) return status_raise(STATUS_USAGE, "%d problems:\n%s\nand %d more", p->count, p->text.data, p->count - MOST_LINES);
+    if (p->count > MOST_LINES)
+        return status_raise(STATUS_USAGE, "%d problems:\n%s\nand %d more", p->count, p->text.data,
+                            p->count - MOST_LINES);
     return status_raise(STATUS_USAGE, "%d problems:\n%s", p->count, p->text.data);
 }
 

@@ -1,5 +1,6 @@
-/* A run's settings: one field for each key that hone honours, named like the key. What a key means, its default and its range
- * stand in the key tables (keys_*.c; `hone args` prints them). All pointers live in the arena given to arguments_load.
+/* A run's settings: one field for each key that hone honours, named like the key. What a key means, its default and its
+ * range stand in the key tables (keys_*.c; `hone args` prints them). All pointers live in the arena given to
+ * arguments_load.
  *
  * Unset: NULL for texts and mappings, NAN for reals, ARG_UNSET for integers, -1 for a tri-state. */
 #ifndef HONE_CONFIG_ARGUMENTS_H
@@ -113,8 +114,8 @@ typedef struct TrainingArguments {
     bool dry_run;
 } TrainingArguments;
 
-/* argv: what stands after the command: at most one CONFIG.yaml or .json, and options. Every problem of the file and the command
- * line is collected: STATUS_USAGE with one line for each. Notices (old names) are logged. */
+/* argv: what stands after the command: at most one CONFIG.yaml or .json, and options. Every problem of the file and the
+ * command line is collected: STATUS_USAGE with one line for each. Notices (old names) are logged. */
 Status arguments_load(int argc, char **argv, Arena *arena, TrainingArguments *out);
 /* All keys at their defaults, derived values computed. */
 Status arguments_default(Arena *arena, TrainingArguments *out);
@@ -126,7 +127,8 @@ int64_t warmup_resolve(double value, int64_t max_steps);
 /* key=value of "k=v,k=v" as a number ("true" is 1, "false" 0); the fallback when it is not there. */
 double arguments_optim_arg(const TrainingArguments *a, const char *key, double fallback);
 
-/* The content of training_args.json: an object of all keys that have a field; as a config it gives the same run again. NULL: no memory. Free with cJSON_Delete. */
+/* The content of training_args.json: an object of all keys that have a field; as a config it gives the same run again.
+ * NULL: no memory. Free with cJSON_Delete. */
 cJSON *arguments_to_json(const TrainingArguments *a);
 /* A text that is equal on all ranks of a sound run: the keys that decide the result. */
 void arguments_fingerprint(const TrainingArguments *a, Text *text);

@@ -1,5 +1,5 @@
-/* TrainingArguments as JSON: training_args.json, and the text by which ranks find out that they run the same. Tokens for the Hub have
- * no field yet; when they get one, training_args.json must show "<HUB_TOKEN>" instead (R15). */
+/* TrainingArguments as JSON: training_args.json, and the text by which ranks find out that they run the same. Tokens
+ * for the Hub have no field yet; when they get one, training_args.json must show "<HUB_TOKEN>" instead (R15). */
 #include <math.h>
 #include <string.h>
 
@@ -68,7 +68,8 @@ cJSON *arguments_to_json(const TrainingArguments *a)
 void arguments_fingerprint(const TrainingArguments *a, Text *text)
 {
     /* What may differ between ranks: what it says to people, and what belongs to a host. */
-    static const char local[] = "num_threads,log_level,disable_tqdm,logging_dir,run_name,cache_dir,overwrite_cache,preprocessing_num_workers";
+    static const char local[] =
+        "num_threads,log_level,disable_tqdm,logging_dir,run_name,cache_dir,overwrite_cache,preprocessing_num_workers";
     const Key *key;
     for (int i = 0; (key = key_at(i)); i++) {
         if (key->offset < 0 || choice_find(local, key->name, strlen(key->name)) >= 0) continue;

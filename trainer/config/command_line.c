@@ -1,5 +1,5 @@
-/* The command line after the command: [CONFIG.yaml] [--key value | --key=value | --flag | --no_flag] …; dashes in a key are
- * underscores. A key given twice counts as given last, so that a script can append to a command. */
+/* The command line after the command: [CONFIG.yaml] [--key value | --key=value | --flag | --no_flag] …; dashes in a key
+ * are underscores. A key given twice counts as given last, so that a script can append to a command. */
 #include <string.h>
 
 #include "trainer/config/settings.h"
@@ -29,7 +29,8 @@ static Raw *value_of(Settings *s, const Key *key, int argc, char **argv, int *at
     Raw *list = arena_array(s->arena, 1, sizeof *list);
     if (!list) return NULL;
     list->kind = RAW_LIST;
-    if (*at + 2 >= argc || is_option(argv[*at + 2]) || is_config(argv[*at + 2])) return raw_scalar(s->arena, argv[++*at], false);
+    if (*at + 2 >= argc || is_option(argv[*at + 2]) || is_config(argv[*at + 2]))
+        return raw_scalar(s->arena, argv[++*at], false);
     while (*at + 1 < argc && !is_option(argv[*at + 1]) && !is_config(argv[*at + 1]))
         if (!raw_append(s->arena, list, NULL, raw_scalar(s->arena, argv[++*at], true))) return NULL;
     return list;
@@ -68,7 +69,8 @@ Status settings_read_line(Settings *s, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         if (options && strcmp(argv[i], "--") == 0) options = false;
         else if (options && is_option(argv[i])) TRY(read_option(s, argc, argv, &i));
-        else if (options && argv[i][0] == '-' && argv[i][1]) problem(&s->problems, argv[i], "is not an option; options begin with two dashes");
+        else if (options && argv[i][0] == '-' && argv[i][1])
+            problem(&s->problems, argv[i], "is not an option; options begin with two dashes");
         else if (!config) config = argv[i];
         else problem(&s->problems, argv[i], "a second config file, after `%s`; one command takes one", config);
     }

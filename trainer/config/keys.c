@@ -49,7 +49,8 @@ static int distance(const char *a, const char *b)
             int best = last[j - 1] + (a[i - 1] != b[j - 1]);
             if (last[j] + 1 < best) best = last[j] + 1;
             if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && old[j - 2] + 1 < best) best = old[j - 2] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && old[j - 2] + 1 < best)
+                best = old[j - 2] + 1;
             row[j] = best;
         }
         int *free_row = old;
@@ -116,7 +117,8 @@ static cJSON *default_of(const Key *key)
     case TYPE_BOOL: return cJSON_CreateBool(strcmp(key->fallback, "true") == 0);
     case TYPE_INT: return json_new_int(atoll(key->fallback));
     case TYPE_REAL: return json_new_real(atof(key->fallback));
-    case TYPE_STEPS: return strchr(key->fallback, '.') ? json_new_real(atof(key->fallback)) : json_new_int(atoll(key->fallback));
+    case TYPE_STEPS:
+        return strchr(key->fallback, '.') ? json_new_real(atof(key->fallback)) : json_new_int(atoll(key->fallback));
     case TYPE_LIST:
         if (!*key->fallback) return cJSON_CreateArray();
         break;

@@ -46,7 +46,8 @@ typedef struct Key {
     const char *choices;  /* "a,b": what is honoured; NULL: free */
     const char *others;   /* known values that are refused */
     const char *help;
-    const char *why;      /* KEY_LATER, KEY_REFUSED, KEY_ACCEPTED: the reason and what to do instead; or why `others` are refused */
+    const char
+        *why; /* KEY_LATER, KEY_REFUSED, KEY_ACCEPTED: the reason and what to do instead; or why `others` are refused */
     const char *target;   /* KEY_ALIAS */
     const char *becomes;  /* KEY_ALIAS: `true` sets target to this, `false` leaves it alone */
 } Key;
@@ -81,14 +82,29 @@ typedef struct Key {
     {KEY_ROW(key, CHOICE, KEY_FIELD(field), def, text, ANY), .choices = (values), .others = (refused), .why = (reason)}
 
 /* Without a field: `def` as text, NULL for unset. */
-#define ACCEPTED(key, kind, def, limits, text, reason) {KEY_ROW(key, kind, -1, def, text, limits), .class = KEY_ACCEPTED, .why = (reason)}
+#define ACCEPTED(key, kind, def, limits, text, reason)                                                                 \
+    {                                                                                                                  \
+        KEY_ROW(key, kind, -1, def, text, limits), .class = KEY_ACCEPTED, .why = (reason)                              \
+    }
 #define ACCEPTED_NAME(key, def, values, text, reason) \
     {KEY_ROW(key, NAME, -1, def, text, ANY), .class = KEY_ACCEPTED, .choices = (values), .why = (reason)}
-#define LATER(key, kind, def, text, instead) {KEY_ROW(key, kind, -1, def, text, ANY), .class = KEY_LATER, .why = (instead)}
-#define REFUSED(key, kind, def, text, reason) {KEY_ROW(key, kind, -1, def, text, ANY), .class = KEY_REFUSED, .why = (reason)}
-#define ALIAS(old, kind, new) {KEY_ROW(old, kind, -1, NULL, "Old name of " new ".", ANY), .class = KEY_ALIAS, .target = (new)}
-#define ALIAS_TRUE(old, new, value) \
-    {KEY_ROW(old, BOOL, -1, NULL, "true: " new "=" value ".", ANY), .class = KEY_ALIAS, .target = (new), .becomes = (value)}
+#define LATER(key, kind, def, text, instead)                                                                           \
+    {                                                                                                                  \
+        KEY_ROW(key, kind, -1, def, text, ANY), .class = KEY_LATER, .why = (instead)                                   \
+    }
+#define REFUSED(key, kind, def, text, reason)                                                                          \
+    {                                                                                                                  \
+        KEY_ROW(key, kind, -1, def, text, ANY), .class = KEY_REFUSED, .why = (reason)                                  \
+    }
+#define ALIAS(old, kind, new)                                                                                          \
+    {                                                                                                                  \
+        KEY_ROW(old, kind, -1, NULL, "Old name of " new ".", ANY), .class = KEY_ALIAS, .target = (new)                 \
+    }
+#define ALIAS_TRUE(old, new, value)                                                                                    \
+    {                                                                                                                  \
+        KEY_ROW(old, BOOL, -1, NULL, "true: " new "=" value ".", ANY), .class = KEY_ALIAS, .target = (new),            \
+                                                                       .becomes = (value)                              \
+    }
 
 typedef struct KeyGroup {
     const char *title;
@@ -96,7 +112,8 @@ typedef struct KeyGroup {
     int count;
 } KeyGroup;
 
-#define KEY_GROUPS(GROUP) GROUP(training) GROUP(logs) GROUP(machine) GROUP(hub) GROUP(data) GROUP(tasks) GROUP(adapters) GROUP(old)
+#define KEY_GROUPS(GROUP)                                                                                              \
+    GROUP(training) GROUP(logs) GROUP(machine) GROUP(hub) GROUP(data) GROUP(tasks) GROUP(adapters) GROUP(old)
 #define KEY_GROUP_DECLARE(name) extern const KeyGroup keys_##name;
 KEY_GROUPS(KEY_GROUP_DECLARE)
 #define KEY_GROUP(name, heading) \

@@ -1,4 +1,5 @@
-/* Keys of adapters (TRL's ModelConfig). Members of PEFT's LoraConfig are members of the mapping peft_config, not keys. */
+/* Keys of adapters (TRL's ModelConfig). Members of PEFT's LoraConfig are members of the mapping peft_config, not keys.
+ */
 #include "trainer/config/keys.h"
 
 #define NO_ADAPTERS "adapters are not in this version; leave it out to train all weights"

@@ -11,9 +11,11 @@ static const Key keys[] = {
     LATER("hub_private_repo", TRI, NULL, "Visibility of a new repository.", NO_HUB),
     LATER("hub_always_push", BOOL, "false", "Wait for an unfinished upload.", NO_HUB),
     LATER("hub_revision", TEXT, NULL, "Branch to commit to.", NO_HUB),
-    LATER("token", TEXT, NULL, "Token for downloads.", "this version does not reach the Hub; give local directories, and leave it out"),
+    LATER("token", TEXT, NULL, "Token for downloads.",
+          "this version does not reach the Hub; give local directories, and leave it out"),
     LATER("model_revision", TEXT, "main", "Branch, tag or commit of the model.",
           "this version does not reach the Hub; give the directory of that revision in model_name_or_path"),
-    REFUSED("trust_remote_code", BOOL, "false", "Run Python shipped with a model.", "hone never runs Python code from a repository"),
+    REFUSED("trust_remote_code", BOOL, "false", "Run Python shipped with a model.",
+            "hone never runs Python code from a repository"),
 };
 KEY_GROUP(hub, "Hub");

@@ -1,5 +1,5 @@
-/* Keys of the other example scripts and of generation in evaluation: tasks that this version does not train. Where scripts
- * differ in a default (max_seq_length, pad_to_max_length), unset stands for the script's own. */
+/* Keys of the other example scripts and of generation in evaluation: tasks that this version does not train. Where
+ * scripts differ in a default (max_seq_length, pad_to_max_length), unset stands for the script's own. */
 #include "trainer/config/keys.h"
 
 #define ONE_TASK "only text-generation is trained in this version; leave it out"
@@ -64,6 +64,7 @@ static const Key keys[] = {
     LATER("activation_offloading", BOOL, "false", "Keep activations in host memory.", "use activation_checkpointing"),
     ACCEPTED("model_init_kwargs", MAPPING, NULL, ANY, "Keywords of from_pretrained.", "dtype is a key of its own"),
     ACCEPTED("dataset_kwargs", MAPPING, NULL, ANY, "Keywords of data preparation.", "there is nothing to skip"),
-    ACCEPTED("dataset_num_proc", INT, NULL, AT_LEAST(1), "Workers of data preparation.", "preprocessing uses all cores"),
+    ACCEPTED("dataset_num_proc", INT, NULL, AT_LEAST(1), "Workers of data preparation.",
+             "preprocessing uses all cores"),
 };
 KEY_GROUP(tasks, "Other tasks");

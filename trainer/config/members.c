@@ -19,7 +19,8 @@ static const Members schedules[] = {
     {"inverse_sqrt", "timescale", NULL},
     {"cosine_with_min_lr", "num_cycles,min_lr,min_lr_rate", NULL},
     {"cosine_warmup_with_min_lr", "num_cycles,min_lr,min_lr_rate,warmup_lr_rate", NULL},
-    {"warmup_stable_decay", "num_decay_steps,num_stable_steps,warmup_type,decay_type,min_lr_ratio,num_cycles", "num_decay_steps"},
+    {"warmup_stable_decay", "num_decay_steps,num_stable_steps,warmup_type,decay_type,min_lr_ratio,num_cycles",
+     "num_decay_steps"},
 };
 
 static const Members *schedule(const char *name)
@@ -31,8 +32,10 @@ static const Members *schedule(const char *name)
 
 static void check_shape(Settings *s, const cJSON *item)
 {
-    bool fine = cJSON_IsString(item) && choice_find("linear,cosine,1-sqrt", item->valuestring, strlen(item->valuestring)) >= 0;
-    if (!fine) settings_problem(s, "lr_scheduler_kwargs", "member `%s` must be one of linear,cosine,1-sqrt", item->string);
+    bool fine =
+        cJSON_IsString(item) && choice_find("linear,cosine,1-sqrt", item->valuestring, strlen(item->valuestring)) >= 0;
+    if (!fine)
+        settings_problem(s, "lr_scheduler_kwargs", "member `%s` must be one of linear,cosine,1-sqrt", item->string);
 }
 
 static void check_schedule(Settings *s)
@@ -46,7 +49,8 @@ static void check_schedule(Settings *s)
     for (const cJSON *c = kwargs ? kwargs->child : NULL; c; c = c->next) {
         if (cJSON_IsNull(c)) continue;
         if (choice_find(m->members, c->string, strlen(c->string)) < 0 || !*c->string) {
-            settings_problem(s, key, "member `%s`: lr_scheduler_type %s has %s%s", c->string, m->name, *m->members ? "only " : "none", m->members);
+            settings_problem(s, key, "member `%s`: lr_scheduler_type %s has %s%s", c->string, m->name,
+                             *m->members ? "only " : "none", m->members);
             continue;
         }
         bool steps = strstr(c->string, "_steps") || strcmp(c->string, "timescale") == 0;
@@ -54,16 +58,20 @@ static void check_schedule(Settings *s)
         if (strstr(c->string, "_type")) check_shape(s, c);
         else if (!cJSON_IsNumber(c) || !(c->valuedouble >= 0) || isinf(c->valuedouble))
             settings_problem(s, key, "member `%s` must be a number of at least 0", c->string);
-        else if (strcmp(c->string, "timescale") == 0 && c->valuedouble == 0) settings_problem(s, key, "member `timescale` must be above 0");
-        else if (steps && c->valuedouble != trunc(c->valuedouble)) settings_problem(s, key, "member `%s` must be a whole number", c->string);
+        else if (strcmp(c->string, "timescale") == 0 && c->valuedouble == 0)
+            settings_problem(s, key, "member `timescale` must be above 0");
+        else if (steps && c->valuedouble != trunc(c->valuedouble))
+            settings_problem(s, key, "member `%s` must be a whole number", c->string);
     }
     const cJSON *end = kwargs ? cJSON_GetObjectItemCaseSensitive(kwargs, "lr_end") : NULL;
     double lr_end = cJSON_IsNumber(end) ? end->valuedouble : 1e-7;
     if (strcmp(m->name, "polynomial") == 0 && !(a->learning_rate > lr_end))
         settings_problem(s, "learning_rate", "must be above lr_end (%g) with lr_scheduler_type: polynomial", lr_end);
-    if (strstr(m->members, "min_lr_rate") && floors != 1) settings_problem(s, key, "needs exactly one of min_lr and min_lr_rate with %s", m->name);
+    if (strstr(m->members, "min_lr_rate") && floors != 1)
+        settings_problem(s, key, "needs exactly one of min_lr and min_lr_rate with %s", m->name);
     const cJSON *needed = m->needed && kwargs ? cJSON_GetObjectItemCaseSensitive(kwargs, m->needed) : NULL;
-    if (m->needed && (!needed || cJSON_IsNull(needed))) settings_problem(s, key, "needs the member %s with %s", m->needed, m->name);
+    if (m->needed && (!needed || cJSON_IsNull(needed)))
+        settings_problem(s, key, "needs the member %s with %s", m->needed, m->name);
 }
 
 static Status check_optim_args(Settings *s)
@@ -72,7 +80,9 @@ static Status check_optim_args(Settings *s)
     const TrainingArguments *a = s->out;
     if (!a->optim_args || !*a->optim_args || !a->optim) goto done;
     if (strcmp(a->optim, "sgd") != 0) {
-        settings_problem(s, "optim_args", "has no effect with optim: %s; adam_beta1, adam_beta2, adam_epsilon and weight_decay are keys", a->optim);
+        settings_problem(s, "optim_args",
+                         "has no effect with optim: %s; adam_beta1, adam_beta2, adam_epsilon and weight_decay are keys",
+                         a->optim);
         goto done;
     }
     char *list = arena_strdup(s->arena, a->optim_args), *rest, *pair;
@@ -85,12 +95,15 @@ static Status check_optim_args(Settings *s)
         if (equals) *equals = '\0';
         bool nesterov = strcmp(pair, "nesterov") == 0;
         if (!equals || choice_find("momentum,dampening,weight_decay,nesterov", pair, strlen(pair)) < 0)
-            settings_problem(s, "optim_args", "must be k=v,k=v with momentum, dampening, weight_decay, nesterov; `%s` is none", pair);
+            settings_problem(s, "optim_args",
+                             "must be k=v,k=v with momentum, dampening, weight_decay, nesterov; `%s` is none", pair);
         else if (nesterov ? strcasecmp(equals + 1, "true") != 0 && strcasecmp(equals + 1, "false") != 0
                           : !read_real(equals + 1, &value) || value < 0)
-            settings_problem(s, "optim_args", "`%s` must be %s, and is `%s`", pair, nesterov ? "true or false" : "a number of at least 0", equals + 1);
+            settings_problem(s, "optim_args", "`%s` must be %s, and is `%s`", pair,
+                             nesterov ? "true or false" : "a number of at least 0", equals + 1);
     }
-    if (arguments_optim_arg(a, "nesterov", 0) != 0 && (arguments_optim_arg(a, "momentum", 0) <= 0 || arguments_optim_arg(a, "dampening", 0) != 0))
+    if (arguments_optim_arg(a, "nesterov", 0) != 0 &&
+        (arguments_optim_arg(a, "momentum", 0) <= 0 || arguments_optim_arg(a, "dampening", 0) != 0))
         settings_problem(s, "optim_args", "nesterov needs momentum above 0 and dampening 0");
 done:
     return st;
@@ -106,18 +119,26 @@ static void check_accelerator(Settings *s)
         if (cJSON_IsNull(c)) continue;
         if (strcmp(name, "gradient_accumulation_kwargs") == 0) {
             const cJSON *steps = cJSON_GetObjectItemCaseSensitive(c, "num_steps");
-            if (steps && (!cJSON_IsNumber(steps) || (steps->valuedouble != 1 && steps->valuedouble != (double)s->out->gradient_accumulation_steps)))
-                settings_problem(s, key, "member `gradient_accumulation_kwargs.num_steps` contradicts gradient_accumulation_steps; remove it");
+            if (steps &&
+                (!cJSON_IsNumber(steps) ||
+                 (steps->valuedouble != 1 && steps->valuedouble != (double)s->out->gradient_accumulation_steps)))
+                settings_problem(s, key,
+                                 "member `gradient_accumulation_kwargs.num_steps` contradicts "
+                                 "gradient_accumulation_steps; remove it");
             continue;
         }
-        if (choice_find("even_batches,split_batches,dispatch_batches,use_seedable_sampler,non_blocking,use_configured_state", name, strlen(name)) < 0)
+        if (choice_find(
+                "even_batches,split_batches,dispatch_batches,use_seedable_sampler,non_blocking,use_configured_state",
+                name, strlen(name)) < 0)
             settings_problem(s, key, "has no member `%s`", name);
         else if (!cJSON_IsBool(c)) settings_problem(s, key, "member `%s` must be true or false", name);
         else if (strcmp(name, "even_batches") == 0) s->out->even_batches = cJSON_IsTrue(c);
         else if (strcmp(name, "split_batches") == 0 && cJSON_IsTrue(c))
-            settings_problem(s, key, "member `split_batches` %s give the batch of one rank in per_device_train_batch_size", later);
+            settings_problem(
+                s, key, "member `split_batches` %s give the batch of one rank in per_device_train_batch_size", later);
         else if (strcmp(name, "use_seedable_sampler") == 0 && !cJSON_IsTrue(c))
-            settings_problem(s, key, "member `use_seedable_sampler` %s only true; the order depends on seed and epoch alone", later);
+            settings_problem(
+                s, key, "member `use_seedable_sampler` %s only true; the order depends on seed and epoch alone", later);
     }
 }
 
@@ -130,12 +151,15 @@ static void check_recomputation(Settings *s)
         const char *name = c->string;
         if (cJSON_IsNull(c)) continue;
         if (strcmp(name, "every_n_layers") == 0) {
-            bool fine = cJSON_IsNumber(c) && c->valuedouble >= 1 && c->valuedouble <= 1e6 && c->valuedouble == trunc(c->valuedouble);
+            bool fine = cJSON_IsNumber(c) && c->valuedouble >= 1 && c->valuedouble <= 1e6 &&
+                        c->valuedouble == trunc(c->valuedouble);
             if (fine) s->out->checkpoint_every_n_layers = (int64_t)c->valuedouble;
             else settings_problem(s, key, "member `every_n_layers` must be an integer of at least 1");
         } else if (strcmp(name, "offload") == 0) {
-            if (!cJSON_IsFalse(c)) settings_problem(s, key, "member `offload` is not honoured by this version of hone: remove it");
-        } else if (choice_find("use_reentrant,preserve_rng_state,determinism_check,debug,context_fn", name, strlen(name)) < 0) {
+            if (!cJSON_IsFalse(c))
+                settings_problem(s, key, "member `offload` is not honoured by this version of hone: remove it");
+        } else if (choice_find("use_reentrant,preserve_rng_state,determinism_check,debug,context_fn", name,
+                               strlen(name)) < 0) {
             settings_problem(s, key, "has no member `%s`", name);
         }
     }
@@ -149,7 +173,8 @@ static Status check_overrides(Settings *s)
     char *list = arena_strdup(s->arena, text), *rest, *pair;
     TRY_MEMORY(list);
     for (pair = strtok_r(list, ",", &rest); pair; pair = strtok_r(NULL, ",", &rest))
-        if (!strchr(pair, '=') || *pair == '=') settings_problem(s, "config_overrides", "must be k=v,k=v, and `%s` is not", pair);
+        if (!strchr(pair, '=') || *pair == '=')
+            settings_problem(s, "config_overrides", "must be k=v,k=v, and `%s` is not", pair);
 done:
     return st;
 }

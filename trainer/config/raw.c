@@ -1,5 +1,5 @@
-/* Values as written, and their way from and to JSON. Trees that the settings keep are copied into the arena node by node, so
- * that nobody has to free them. */
+/* Values as written, and their way from and to JSON. Trees that the settings keep are copied into the arena node by
+ * node, so that nobody has to free them. */
 #include <math.h>
 #include <string.h>
 

@@ -1,4 +1,5 @@
-/* Rules between keys, numbered as in the reference's list of arguments (R2 … R10), and the values that follow from others. */
+/* Rules between keys, numbered as in the reference's list of arguments (R2 … R10), and the values that follow from
+ * others. */
 #include <math.h>
 #include <string.h>
 
@@ -8,7 +9,8 @@
 /* R2: a count above 1 is whole. */
 static void check_count(Settings *s, const char *key, double value)
 {
-    if (value > 1 && value != trunc(value)) settings_problem(s, key, "must be a whole number of steps, or a ratio below 1, and is %g", value);
+    if (value > 1 && value != trunc(value))
+        settings_problem(s, key, "must be a whole number of steps, or a ratio below 1, and is %g", value);
 }
 
 static void intervals(Settings *s)
@@ -20,7 +22,10 @@ static void intervals(Settings *s)
     }
     if (a->eval_strategy == STRATEGY_STEPS) { /* R3 */
         if (isnan(a->eval_steps) || a->eval_steps == 0) a->eval_steps = a->logging_steps;
-        if (!(a->eval_steps > 0)) settings_problem(s, "eval_steps", "must be above 0 with eval_strategy: steps; so must logging_steps, which it takes when unset");
+        if (!(a->eval_steps > 0))
+            settings_problem(
+                s, "eval_steps",
+                "must be above 0 with eval_strategy: steps; so must logging_steps, which it takes when unset");
         check_count(s, "eval_steps", a->eval_steps);
     }
     if (a->save_strategy == STRATEGY_STEPS) check_count(s, "save_steps", a->save_steps);
@@ -41,8 +46,8 @@ static void best_at_end(Settings *s)
     }
     if (a->save_strategy == STRATEGY_BEST) return;
     if (a->eval_strategy != a->save_strategy) {
-        settings_problem(s, key, "needs save_strategy (%s) equal to eval_strategy (%s), or save_strategy: best", names[a->save_strategy],
-                         names[a->eval_strategy]);
+        settings_problem(s, key, "needs save_strategy (%s) equal to eval_strategy (%s), or save_strategy: best",
+                         names[a->save_strategy], names[a->eval_strategy]);
         return;
     }
     if (a->eval_strategy != STRATEGY_STEPS || !(a->eval_steps > 0)) return;
@@ -69,10 +74,12 @@ static void best_metric(Settings *s)
         size_t n = strlen(metric);
         a->greater_is_better = !(n >= 4 && strcmp(metric + n - 4, "loss") == 0);
     }
-    if (a->save_strategy == STRATEGY_BEST && !metric) settings_problem(s, "save_strategy", "best needs metric_for_best_model"); /* R10 */
+    if (a->save_strategy == STRATEGY_BEST && !metric)
+        settings_problem(s, "save_strategy", "best needs metric_for_best_model"); /* R10 */
     if (a->save_strategy == STRATEGY_BEST && a->eval_strategy == STRATEGY_NO)
         settings_problem(s, "save_strategy", "best needs an eval_strategy other than no");
-    if (a->early_stopping_patience > 0 && !metric) settings_problem(s, "early_stopping_patience", "needs metric_for_best_model");
+    if (a->early_stopping_patience > 0 && !metric)
+        settings_problem(s, "early_stopping_patience", "needs metric_for_best_model");
     if (a->early_stopping_patience > 0 && a->eval_strategy == STRATEGY_NO)
         settings_problem(s, "early_stopping_patience", "needs an eval_strategy other than no");
     if (a->early_stopping_threshold > 0 && a->early_stopping_patience == 0)
@@ -82,14 +89,16 @@ static void best_metric(Settings *s)
 static void machine(Settings *s)
 {
     TrainingArguments *a = s->out;
-    if (a->use_cpu && a->device == DEVICE_CHOICE_CUDA) settings_problem(s, "use_cpu", "contradicts device: cuda; remove one");
+    if (a->use_cpu && a->device == DEVICE_CHOICE_CUDA)
+        settings_problem(s, "use_cpu", "contradicts device: cuda; remove one");
     if (a->use_cpu) a->device = DEVICE_CHOICE_CPU;
     if (a->ddp_backend && strcmp(a->ddp_backend, "gloo") == 0) {
         log_info("ddp_backend: gloo is not there; ranks talk through MPI");
         a->ddp_backend = "mpi";
     }
     if (a->full_determinism && a->loss_normalization == LOSS_HF)
-        settings_problem(s, "full_determinism", "needs loss_normalization: tokens; with hf the loss depends on how an update is split");
+        settings_problem(s, "full_determinism",
+                         "needs loss_normalization: tokens; with hf the loss depends on how an update is split");
     if (a->save_only_model && settings_given(s, "resume_from_checkpoint") && a->resume_from_checkpoint)
         log_info("save_only_model: checkpoints of this run cannot be resumed exactly");
 }
@@ -98,7 +107,9 @@ static void data(Settings *s)
 {
     TrainingArguments *a = s->out;
     if (a->config_overrides && (a->model_name_or_path || a->config_name)) /* as run_clm */
-        settings_problem(s, "config_overrides", "changes the config of a model from scratch, and cannot be combined with model_name_or_path or config_name");
+        settings_problem(s, "config_overrides",
+                         "changes the config of a model from scratch, and cannot be combined with model_name_or_path "
+                         "or config_name");
     if (a->data_seed == ARG_UNSET) a->data_seed = a->seed;
     if (a->save_total_limit == ARG_UNSET || a->save_total_limit < 0) a->save_total_limit = 0;
     if (a->resume_from_checkpoint) {
@@ -134,7 +145,8 @@ static Status loader(Settings *s)
         if (strcmp(key->name, "dataloader_num_workers") == 0 && !read_real(e->value->text, &workers)) workers = 0;
         if (strcmp(key->name, "dataloader_prefetch_factor") == 0) prefetch = true;
     }
-    if (prefetch && workers == 0) settings_problem(s, "dataloader_prefetch_factor", "needs dataloader_num_workers above 0"); /* R8 */
+    if (prefetch && workers == 0)
+        settings_problem(s, "dataloader_prefetch_factor", "needs dataloader_num_workers above 0"); /* R8 */
     return st;
 }
 

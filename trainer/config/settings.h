@@ -67,7 +67,8 @@ typedef struct Value {
     const cJSON *mapping;
 } Value;
 
-/* Reads raw as the key's type. *wrong: what is wrong with it ("must be …"), NULL when it is fine. STATUS_MEMORY only. */
+/* Reads raw as the key's type. *wrong: what is wrong with it ("must be …"), NULL when it is fine. STATUS_MEMORY only.
+ */
 Status value_read(const Key *key, const Raw *raw, Arena *arena, Value *out, const char **wrong);
 void value_unset(const Key *key, Value *out);
 bool value_equal(const Key *key, const Value *a, const Value *b);

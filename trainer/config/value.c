@@ -10,7 +10,8 @@
 
 int read_bool(const char *text)
 {
-    static const char *const yes[] = {"true", "yes", "on", "t", "y", "1"}, *const no[] = {"false", "no", "off", "f", "n", "0"};
+    static const char *const yes[] = {"true", "yes", "on", "t", "y", "1"}, *const no[] = {"false", "no", "off",
+                                                                                          "f",     "n",  "0"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++) {
         if (strcasecmp(text, yes[i]) == 0) return 1;
         if (strcasecmp(text, no[i]) == 0) return 0;
@@ -254,7 +255,8 @@ bool value_equal(const Key *key, const Value *a, const Value *b)
     case TYPE_TEXT:
     case TYPE_PATH:
     case TYPE_NAME: return same_text(a->text, b->text);
-    case TYPE_MAPPING: return a->mapping == b->mapping || (a->mapping && b->mapping && cJSON_Compare(a->mapping, b->mapping, true));
+    case TYPE_MAPPING:
+        return a->mapping == b->mapping || (a->mapping && b->mapping && cJSON_Compare(a->mapping, b->mapping, true));
     case TYPE_LIST:
     case TYPE_PATHS:
         if (a->list.count != b->list.count) return false;

@@ -1,5 +1,5 @@
-/* A config file: a flat YAML mapping, read from libyaml's events, or a JSON object. Scalars stay text. Anchors, aliases and
- * tags are refused: they are how a YAML file means more than it shows. */
+/* A config file: a flat YAML mapping, read from libyaml's events, or a JSON object. Scalars stay text. Anchors, aliases
+ * and tags are refused: they are how a YAML file means more than it shows. */
 #include <string.h>
 #include <yaml.h>
 
@@ -47,8 +47,12 @@ static Status refuse_extras(Reader *r)
     if (e->type == YAML_MAPPING_START_EVENT) anchor = e->data.mapping_start.anchor, tag = e->data.mapping_start.tag;
     size_t line = e->start_mark.line + 1;
     if (e->type == YAML_ALIAS_EVENT || anchor)
-        return status_raise(STATUS_USAGE, "%s:%zu: anchors and aliases (&, *) are not read; write the value out, or quote it", r->path, line);
-    if (tag) return status_raise(STATUS_USAGE, "%s:%zu: the tag `%.80s` is not read; remove it, or quote the value", r->path, line, (const char *)tag);
+        return status_raise(STATUS_USAGE,
+                            "%s:%zu: anchors and aliases (&, *) are not read; write the value out, or quote it",
+                            r->path, line);
+    if (tag)
+        return status_raise(STATUS_USAGE, "%s:%zu: the tag `%.80s` is not read; remove it, or quote the value", r->path,
+                            line, (const char *)tag);
     return OK;
 }
 
@@ -85,10 +89,12 @@ static Status read_value(Reader *r, int depth, Raw **out)
         if (r->event.type == YAML_SEQUENCE_END_EVENT || r->event.type == YAML_MAPPING_END_EVENT) break;
         if (raw->kind == RAW_MAPPING) {
             TRY(refuse_extras(r));
-            if (r->event.type != YAML_SCALAR_EVENT) RAISE(USAGE, "%s:%zu: a key must be a name", r->path, r->event.start_mark.line + 1);
+            if (r->event.type != YAML_SCALAR_EVENT)
+                RAISE(USAGE, "%s:%zu: a key must be a name", r->path, r->event.start_mark.line + 1);
             TRY(scalar_text(r, &text, &quoted));
             for (size_t i = 0; i < raw->count; i++)
-                if (strcmp(raw->keys[i], text) == 0) problem(&r->s->problems, place(r, &r->event.start_mark), "`%s` is given twice", text);
+                if (strcmp(raw->keys[i], text) == 0)
+                    problem(&r->s->problems, place(r, &r->event.start_mark), "`%s` is given twice", text);
             key = arena_strdup(arena, text);
             TRY_MEMORY(key);
             TRY(next(r));
@@ -147,7 +153,8 @@ Status settings_read_yaml(Settings *s, const char *path, const char *text, size_
         TRY(next(&r));
     }
     TRY(next(&r));
-    if (r.event.type != YAML_STREAM_END_EVENT) RAISE(USAGE, "%s:%zu: a second document; one file is one config", path, r.event.start_mark.line + 1);
+    if (r.event.type != YAML_STREAM_END_EVENT)
+        RAISE(USAGE, "%s:%zu: a second document; one file is one config", path, r.event.start_mark.line + 1);
 done:
     if (r.has_event) yaml_event_delete(&r.event);
     yaml_parser_delete(&r.parser);
