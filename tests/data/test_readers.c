@@ -1,4 +1,4 @@
-/* Rows of each format against what datasets 5.2.0 reads (the expected rows are its own), and files that are not right. */
+/* Rows of each format against what datasets 5.2.0 reads (the expected rows are its own), and files that are wrong. */
 #include "trainer/data/readers.h"
 
 #include <setjmp.h>
@@ -50,7 +50,7 @@ static Rows *opened(const char *path, bool keep, const char *field)
     return r;
 }
 
-/* One column's values, NULL-terminated; a field that is absent or null is "<none>", others than strings are their JSON. */
+/* One column's values, NULL-terminated; a field that is absent or null is "<none>", of others it is the JSON. */
 static void assert_column(Rows *r, const char *column, const char *const *expected)
 {
     const Row *row;
@@ -86,10 +86,10 @@ static void text_lines_end_as_python_s_do(void **state)
 {
     (void)state;
     FILE_OF("a.txt", "\xef\xbb\xbf" "ab\r\n\r\nc\vd\xc2\x85" "e\xe2\x80\xa8" "f\rg\n\nlast");
-    ASSERT_COLUMN(opened(paths[0], true, NULL), "text", "\xef\xbb\xbf" "ab\n", "\n", "c\vd\xc2\x85" "e\xe2\x80\xa8" "f\n",
-                  "g\n", "\n", "last");
-    ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "\xef\xbb\xbf" "ab", "", "c\vd\xc2\x85" "e\xe2\x80\xa8" "f", "g",
-                  "", "last");
+    ASSERT_COLUMN(opened(paths[0], true, NULL), "text", "\xef\xbb\xbf" "ab\n", "\n",
+                  "c\vd\xc2\x85" "e\xe2\x80\xa8" "f\n", "g\n", "\n", "last");
+    ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "\xef\xbb\xbf" "ab", "",
+                  "c\vd\xc2\x85" "e\xe2\x80\xa8" "f", "g", "", "last");
     FILE_OF("b.txt", "one\n");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "one");
     FILE_OF("c.txt", "a\r");
@@ -151,7 +151,8 @@ static void text_that_is_not_utf8_is_named_by_line(void **state)
 static void json_lines_are_rows(void **state)
 {
     (void)state;
-    FILE_OF("a.jsonl", "{\"x\":1,\"text\":\"a\\n\\u00e9\\ud83d\\ude00\"}\n\n  {\"text\" : \"b\"}\r\n{\"text\":null}{\"x\":3}");
+    FILE_OF("a.jsonl", "{\"x\":1,\"text\":\"a\\n\\u00e9\\ud83d\\ude00\"}\n\n"
+                       "  {\"text\" : \"b\"}\r\n{\"text\":null}{\"x\":3}");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "a\n\xc3\xa9\xf0\x9f\x98\x80", "b", "<none>", "<none>");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "x", "1", "<none>", "<none>", "3");
     FILE_OF("bom.json", "\xef\xbb\xbf{\"text\": \"a\"}");
@@ -167,7 +168,8 @@ static void json_lists_are_rows(void **state)
     ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "a", "b");
     FILE_OF("s.json", "[\"a\", \"b\"]");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "a", "b");
-    FILE_OF("f.json", "{\"v\": [1, {\"data\": []}], \"data\": [{\"text\": \"a\"}, {\"text\": \"b\"}], \"w\": {\"z\": 2}}");
+    FILE_OF("f.json", "{\"v\": [1, {\"data\": []}], \"data\": [{\"text\": \"a\"}, {\"text\": \"b\"}], "
+                      "\"w\": {\"z\": 2}}");
     ASSERT_COLUMN(opened(paths[0], false, "data"), "text", "a", "b");
     FILE_OF("e.json", "[]");
     assert_column(opened(paths[0], false, NULL), "text", (const char *const[]){NULL});
@@ -177,8 +179,8 @@ static void json_values_keep_their_types(void **state)
 {
     (void)state;
     const Row *row;
-    FILE_OF("t.jsonl", "{\"a\": null, \"b\": \"s\", \"c\": -1.5e3, \"d\": true, \"e\": [1, \"x\\/\\u0041\\\"\", {}], \"f\": "
-                       "{\"k\\\"\": NaN}, \"g\": -Infinity}");
+    FILE_OF("t.jsonl", "{\"a\": null, \"b\": \"s\", \"c\": -1.5e3, \"d\": true, "
+                       "\"e\": [1, \"x\\/\\u0041\\\"\", {}], \"f\": {\"k\\\"\": NaN}, \"g\": -Infinity}");
     static const FieldType types[] = {FIELD_NULL, FIELD_STRING, FIELD_NUMBER, FIELD_BOOL, FIELD_LIST, FIELD_OBJECT,
                                       FIELD_NUMBER};
     static const char *const texts[] = {"null", "s", "-1.5e3", "true", "[1,\"x\\/A\\\"\",{}]", "{\"k\\u0022\":NaN}",
@@ -205,7 +207,8 @@ static void json_that_is_not_right_is_named_by_line_and_column(void **state)
         {"{\"text\": \"a\"},\n{\"text\": \"b\"}", "separated by line ends, not commas"},
         {"{\"text\": \"a\", \"text\": \"b\"}", "the key \"text\" is given twice"},
         {"{\"a\": {\"k\": 1, \"\\u006b\": 2}}", "the key \"k\" is given twice"},
-        {"{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"b\":2}", "the key \"b\" is given twice"},
+        {"{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"b\":2}",
+         "the key \"b\" is given twice"},
         {"{\"text\": \"\\ud83d\"}", "half of a surrogate pair"},
         {"{\"text\": \"\\ud83d\\u0041\"}", "half of a surrogate pair"},
         {"{\"text\": \"\\udc00\"}", "half of a surrogate pair"},
@@ -269,8 +272,8 @@ static void json_may_be_512_deep_and_no_deeper(void **state)
 static void csv_is_read_as_pandas_does(void **state)
 {
     (void)state;
-    FILE_OF("a.csv", "id,text\r\n1,\"he said \"\"hi\"\", ok\"\r\n\r\n  \r\n2,\"multi\r\nline\"\r\n3,x\"y\"z\r\n4,\"ab\"cd\r\n"
-                     "5, \"sp\"\r\n6,");
+    FILE_OF("a.csv", "id,text\r\n1,\"he said \"\"hi\"\", ok\"\r\n\r\n  \r\n2,\"multi\r\nline\"\r\n3,x\"y\"z\r\n"
+                     "4,\"ab\"cd\r\n5, \"sp\"\r\n6,");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "he said \"hi\", ok", "multi\r\nline", "x\"y\"z", "abcd",
                   " \"sp\"", "");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "id", "1", "2", "3", "4", "5", "6");
@@ -308,7 +311,8 @@ static void csv_that_is_not_right_is_named_by_line(void **state)
 static void files_follow_each_other(void **state)
 {
     (void)state;
-    const char *list[2] = {written(0, "one.jsonl", "{\"text\":\"a\"}\n", 13), written(1, "two.json", "[{\"text\":\"b\"}]", 14)};
+    const char *list[2] = {written(0, "one.jsonl", "{\"text\":\"a\"}\n", 13),
+                           written(1, "two.json", "[{\"text\":\"b\"}]", 14)};
     const RowsConfig c = {.paths = list, .num_paths = 2};
     const Row *row;
     Rows *r;

@@ -1,4 +1,4 @@
-/* What the reference makes of the fixtures' data: rows (readers.json), blocks and the order of training of every curve. */
+/* What the reference makes of the fixtures' data: rows (readers.json), blocks and the order of every curve. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -226,7 +226,8 @@ static void open_split(const char *yaml, const cJSON *root, bool validation, Dat
         .name = validation ? "validation" : "train", .paths = &path, .num_paths = 1,
         .keep_linebreaks = strcmp(setting(yaml, "keep_linebreaks", "true"), "true") == 0,
         .part = given ? SPLIT_ALL : validation ? SPLIT_HEAD : SPLIT_TAIL,
-        .percent = atoi(setting(yaml, "validation_split_percentage", "5")), .tokenizer = tokenizer, .tokenizer_dir = model,
+        .percent = atoi(setting(yaml, "validation_split_percentage", "5")), .tokenizer = tokenizer,
+        .tokenizer_dir = model,
         .block_size = cJSON_GetObjectItem(root, "block_size")->valueint, .cache_dir = cache, .threads = 2};
     if (dataset_open_clm(&source, out) != OK) fail_msg("%s", status_message());
     tokenizer_free(tokenizer);

@@ -191,8 +191,8 @@ static void lengths_are_grouped_as_the_reference_does(void **state)
     (void)state;
     /* transformers' get_length_grouped_indices, manual_seed(42), one random_() before each epoch; unit 2 */
     static const int expected[2][40] = {
-        {24, 9, 20, 5, 25, 36, 6, 4, 30, 26, 11, 35, 33, 31, 3, 27, 14, 17, 13, 39, 22, 7, 18, 16, 29, 12, 34, 19, 15, 28,
-         37, 1, 38, 23, 10, 8, 21, 32, 2, 0},
+        {24, 9, 20, 5, 25, 36, 6, 4, 30, 26, 11, 35, 33, 31, 3, 27, 14, 17, 13, 39, 22, 7, 18, 16, 29, 12, 34, 19, 15,
+         28, 37, 1, 38, 23, 10, 8, 21, 32, 2, 0},
         {11, 37, 9, 7, 31, 38, 25, 28, 39, 26, 24, 20, 18, 3, 14, 1, 23, 21, 19, 13, 35, 33, 5, 27, 12, 8, 6, 32, 4, 15,
          22, 29, 16, 10, 36, 34, 30, 17, 2, 0}};
     int64_t lengths[40];
@@ -214,7 +214,8 @@ static void lengths_are_grouped_as_the_reference_does(void **state)
 static void granular_updates_are_the_same_samples_for_every_split(void **state)
 {
     (void)state;
-    static const int splits[][3] = {{6, 1, 1}, {1, 6, 1}, {1, 1, 6}, {3, 2, 1}, {1, 3, 2}, {2, 1, 3}, {3, 1, 2}, {1, 2, 3}};
+    static const int splits[][3] = {{6, 1, 1}, {1, 6, 1}, {1, 1, 6}, {3, 2, 1}, {1, 3, 2}, {2, 1, 3},
+                                    {3, 1, 2}, {1, 2, 3}};
     enum { N = 24, SAMPLES = 6 };
     for (size_t k = 0; k < sizeof splits / sizeof splits[0]; k++) {
         SamplerConfig plain = config(N, SAMPLES, 1, 1), c = config(N, splits[k][0], splits[k][1], splits[k][2]);

@@ -33,7 +33,10 @@ static Status read_all(const char *path, Text *out, int64_t *count)
         if (row->count <= most) continue;
         most = row->count;
         header.size = 0;
-        for (int i = 0; i < row->count; i++) add_field(&header, row->fields[i].name, strlen(row->fields[i].name), i == 0);
+        for (int i = 0; i < row->count; i++) {
+            const char *name = row->fields[i].name;
+            add_field(&header, name, strlen(name), i == 0);
+        }
         text_add(&header, "\n", 1);
     }
     if (header.size) text_add(out, header.data, header.size);

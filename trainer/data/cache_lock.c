@@ -5,13 +5,17 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "trainer/base/clock.h"
 #include "trainer/base/log.h"
+
+static _Atomic int dead_after_ms = LOCK_DEAD_MS;
 
 struct CacheLock {
     int fd;
@@ -23,11 +27,9 @@ struct CacheLock {
     char path[];
 };
 
-static double now_s(void)
+void cache_lock_patience(int dead_ms)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    atomic_store(&dead_after_ms, dead_ms);
 }
 
 void cache_lock_host(char *out, size_t size)
@@ -157,7 +159,7 @@ static bool is_gone(const char *text)
 LockState cache_lock_watch(const char *path, CacheWait *wait)
 {
     char text[LOCK_TEXT], again[LOCK_TEXT];
-    const double now = now_s();
+    const double now = clock_seconds();
 
     if (!read_lock(path, text, sizeof text)) return LOCK_GONE;
     if (wait->begun_s == 0) wait->begun_s = wait->since_s = now;
@@ -166,7 +168,7 @@ LockState cache_lock_watch(const char *path, CacheWait *wait)
         wait->since_s = now;
     }
     const bool gone = is_gone(text);
-    if (!gone && now - wait->since_s < LOCK_DEAD_MS * 1e-3) {
+    if (!gone && now - wait->since_s < atomic_load(&dead_after_ms) * 1e-3) {
         if (!wait->told && now - wait->begun_s > 1) {
             wait->told = true;
             log_info("waiting for the process that tokenizes this data already (%.*s)",

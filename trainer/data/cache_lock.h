@@ -8,6 +8,7 @@
 #include "trainer/base/status.h"
 
 enum { LOCK_BEAT_MS = 500, LOCK_DEAD_MS = 5000, LOCK_TEXT = 320 };
+void cache_lock_patience(int dead_ms); /* for tests: instead of LOCK_DEAD_MS */
 
 typedef struct CacheLock CacheLock;
 

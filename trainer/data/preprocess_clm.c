@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <xxhash.h>
 
+#include "trainer/base/clock.h"
 #include "trainer/base/file.h"
 #include "trainer/base/log.h"
 #include "trainer/data/clm_rows.h"
@@ -19,13 +19,6 @@
 #include "trainer/data/tokenize_rows.h"
 
 enum { HASH_BUFFER = 1 << 18 };
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The file's bytes, then their number: no two lists of files give the same. */
 static Status hash_file(XXH3_state_t *hash, const char *path, char *buffer, uint64_t *bytes)
@@ -118,7 +111,7 @@ static Status to_blocks(void *context, const int32_t *ids, int64_t count, bool e
 static void show_progress(Making *m, const Rows *rows)
 {
     char text[128];
-    const double now = now_s();
+    const double now = clock_seconds();
     if (now - m->shown_s < 0.5) return;
     m->shown_s = now;
     snprintf(text, sizeof text, "tokenizing %s: %.0f%%", m->source->name,
@@ -154,7 +147,7 @@ static Status make_blocks(void *context, CacheWriter *writer)
     ClmRows clm = {0};
     TokenizeRows *tokenize = NULL;
 
-    m->shown_s = now_s() + 0.5; /* the first second is silent */
+    m->shown_s = clock_seconds() + 0.5; /* the first second is silent */
     TRY(group_begin(&group, writer, s->block_size));
     TRY(clm_rows_open(s, &clm));
     TRY(tokenize_rows_new(s->tokenizer, thread_count(s), to_blocks, &group, &tokenize));
@@ -199,7 +192,7 @@ Status dataset_open_clm(const ClmSource *s, Dataset **out)
     Status st = OK;
     char dir[4096];
     RowsFormat format;
-    const double begun = now_s();
+    const double begun = clock_seconds();
     Making making = {.source = s};
     const CacheColumn column = {.name = "input_ids", .length = s->block_size};
     CacheRequest request = {.dir = s->cache_dir, .overwrite = s->overwrite_cache, .columns = &column, .num_columns = 1,
@@ -214,7 +207,7 @@ Status dataset_open_clm(const ClmSource *s, Dataset **out)
     if (!request.dir && token_cache_default_dir(dir, sizeof dir)) request.dir = dir;
     if (!s->tokenizer_dir) request.dir = NULL;
     TRY(token_cache_open(&request, out));
-    tell(s, *out, now_s() - begun);
+    tell(s, *out, clock_seconds() - begun);
 done:
     return st;
 }
