@@ -162,7 +162,7 @@ static inline void disk_write(Disk *d, Node *f, const Recorded *o)
 /* NULL, or why the operation could not have happened. */
 static inline const char *disk_apply(Disk *d, const Recorded *o)
 {
-    const char *last, *to_last;
+    const char *last, *to_last = "";
     Node *dir = disk_parent(d, o->path, &last), *node = disk_find(d, o->path);
     if (!dir) return "no such directory";
     switch (o->op) {
