@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "trainer/base/clock.h"
 #include "trainer/base/log.h"
 #include "trainer/distributed/group_internal.h"
 
@@ -39,13 +40,6 @@ struct Heartbeat {
     pthread_mutex_t lock; /* guards own */
     Beat own, sent;
 };
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static bool is_pending(MPI_Request *request)
 {
@@ -133,10 +127,10 @@ static bool find_stuck(Heartbeat *h, double now)
 static void *heartbeat_main(void *argument)
 {
     Heartbeat *h = argument;
-    double last = now_s(), next = last;
+    double last = clock_seconds(), next = last;
     forget_time(h, last);
     while (!atomic_load(&h->stop)) {
-        double now = now_s();
+        double now = clock_seconds();
         if (now - last > SUSPENDED_S) forget_time(h, now);
         last = now;
         receive_beats(h, now);
