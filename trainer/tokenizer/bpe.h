@@ -1,0 +1,56 @@
+/* Byte pair encoding (Sennrich et al. 2016) inside: what the reader makes and the merging uses. */
+#ifndef HONE_TOKENIZER_BPE_H
+#define HONE_TOKENIZER_BPE_H
+
+#include "trainer/tokenizer/string_map.h"
+#include "trainer/tokenizer/work.h"
+
+enum { BPE_NO_UNK = -1, BPE_UNK_MISSING = -2, BPE_NO_RANK = -1 };
+
+typedef struct BpeMerge {
+    uint64_t pair; /* left << 32 | right; UINT64_MAX: empty slot */
+    uint32_t rank, id;
+} BpeMerge;
+
+typedef struct Bpe {
+    StringMap vocab;
+    int32_t *entry_of; /* [id_limit]: place in vocab.entries, -1 */
+    int32_t id_limit;
+    BpeMerge *merges;
+    uint64_t merge_mask;
+    int32_t of_byte[256];     /* the token of each byte's character; all there when bytes_complete */
+    int32_t fallback[256];    /* of <0x00>, …; -1 */
+    int32_t unk;              /* id, BPE_NO_UNK or BPE_UNK_MISSING */
+    const char *unk_token;
+    bool bytes_complete, fuse_unk, byte_fallback, ignore_merges;
+    size_t longest;  /* bytes of the longest token */
+    uint64_t serial; /* tells caches of one model from another's at the same address */
+} Bpe;
+
+typedef struct BpeSymbol {
+    int32_t id;
+    uint32_t size; /* bytes of the piece */
+} BpeSymbol;
+
+typedef struct BpeScratch {
+    Buffer symbols, links, heap, text;
+} BpeScratch;
+
+static inline const BpeMerge *bpe_find_merge(const Bpe *bpe, int32_t left, int32_t right)
+{
+    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    uint64_t slot = (pair * 0x9E3779B97F4A7C15u) >> 20;
+    for (;; slot++) {
+        const BpeMerge *m = &bpe->merges[slot & bpe->merge_mask];
+        if (m->pair == pair) return m;
+        if (m->pair == UINT64_MAX) return NULL;
+    }
+}
+
+/* Merges n symbols in place, lowest rank first, leftmost first among equals; *n becomes what is left. O(n log n). */
+Status bpe_merge(const Bpe *bpe, BpeScratch *scratch, BpeSymbol *symbols, size_t *n);
+
+/* tokenize of the model's type. */
+Status bpe_tokenize(const void *data, Work *w);
+
+#endif

@@ -1,0 +1,107 @@
+/* The parts of a tokenizer.json and the lists of what hone knows: a new part is one file with its type and one line
+ * here.
+ *
+ * Every type begins with ComponentType: its name in the file and how it is read. Data lives in the tokenizer's arena;
+ * what cannot is given back by unload. All functions but load take const data and may run in several threads. */
+#ifndef HONE_TOKENIZER_COMPONENT_H
+#define HONE_TOKENIZER_COMPONENT_H
+
+#include "trainer/base/json.h"
+#include "trainer/tokenizer/work.h"
+
+typedef struct ComponentType {
+    const char *name; /* "type" in the file */
+    /* json: the component's object; where: its place in the file, for messages. */
+    Status (*load)(const cJSON *json, const char *where, Arena *arena, void **data);
+    void (*unload)(void *data); /* may be NULL */
+} ComponentType;
+
+typedef struct NormalizerType {
+    ComponentType head;
+    /* Rewrites every piece without an id. */
+    Status (*run)(const void *data, Work *w);
+} NormalizerType;
+
+typedef struct PreTokenizerType {
+    ComponentType head;
+    Status (*run)(const void *data, Work *w); /* splits every piece without an id */
+} PreTokenizerType;
+
+typedef struct ModelType {
+    ComponentType head;
+    Status (*tokenize)(const void *data, Work *w);                                  /* pieces into tokens */
+    int32_t (*find)(const void *data, const char *token, size_t size);              /* -1: none */
+    const char *(*token)(const void *data, int32_t id, size_t *size);               /* NUL-terminated; NULL: none */
+    int32_t (*count)(const void *data);                                             /* tokens */
+    int32_t (*id_limit)(const void *data);                                          /* all ids are below */
+} ModelType;
+
+struct Encoding;
+struct Tokenizer;
+
+typedef struct PostProcessorType {
+    ComponentType head;
+    /* Mends the offsets of one sequence, whose tokens lie in w still. NULL: nothing to mend. */
+    void (*trim)(const void *data, const struct Tokenizer *tokenizer, const Work *w, struct Encoding *part);
+    /* Appends the parts (one sequence or two) to out with what belongs around them. NULL: one part after the other. */
+    Status (*join)(const void *data, const struct Encoding *parts, int count, unsigned flags, struct Encoding *out);
+    int64_t (*added)(const void *data, bool pair); /* how many tokens join adds */
+} PostProcessorType;
+
+/* Tokens on their way back to text: `count` texts, the i-th being bytes [ends[i-1], ends[i]) of text. */
+typedef struct DecodeWork {
+    Text text;
+    size_t *ends;
+    size_t count, capacity;
+} DecodeWork;
+
+typedef struct DecoderType {
+    ComponentType head;
+    Status (*run)(const void *data, DecodeWork *w);
+} DecoderType;
+
+/* Sorted. A "Sequence" is no component: its members are put into the list one after the other. */
+#define NORMALIZERS(X) X(nfc) X(nfd) X(nfkc) X(nfkd)
+#define PRE_TOKENIZERS(X) X(byte_level) X(digits) X(punctuation) X(split) X(whitespace) X(whitespace_split)
+#define TOKENIZER_MODELS(X) X(bpe)
+#define POST_PROCESSORS(X) X(byte_level) X(template_processing)
+#define DECODERS(X) X(byte_level) X(fuse)
+
+#define AS_NORMALIZER(name) extern const NormalizerType normalizer_##name;
+#define AS_PRE_TOKENIZER(name) extern const PreTokenizerType pre_tokenizer_##name;
+#define AS_TOKENIZER_MODEL(name) extern const ModelType tokenizer_model_##name;
+#define AS_POST_PROCESSOR(name) extern const PostProcessorType post_processor_##name;
+#define AS_DECODER(name) extern const DecoderType decoder_##name;
+NORMALIZERS(AS_NORMALIZER)
+PRE_TOKENIZERS(AS_PRE_TOKENIZER)
+TOKENIZER_MODELS(AS_TOKENIZER_MODEL)
+POST_PROCESSORS(AS_POST_PROCESSOR)
+DECODERS(AS_DECODER)
+
+/* What may stand at one place of the file. */
+typedef struct ComponentKind {
+    const char *name;    /* "pre-tokenizer" */
+    const char *key;     /* "pre_tokenizer" */
+    const char *members; /* the key of a Sequence's list; NULL: no sequences */
+    const ComponentType *const *types; /* ends with NULL */
+} ComponentKind;
+
+extern const ComponentKind kind_normalizer, kind_pre_tokenizer, kind_model, kind_post_processor, kind_decoder;
+
+typedef struct Component {
+    const ComponentType *type;
+    void *data;
+} Component;
+
+typedef struct ComponentList {
+    Component *items;
+    size_t count, capacity;
+} ComponentList;
+
+/* Reads root[kind->key] (absent or null: none) with its Sequences laid flat; unknown types are refused by name with
+ * the list of what there is. What was loaded before an error stays in the list, for components_unload. */
+Status components_load(const ComponentKind *kind, const cJSON *root, const char *file, Arena *arena,
+                       ComponentList *list);
+void components_unload(ComponentList *list);
+
+#endif

@@ -1,0 +1,203 @@
+/* The BPE model of a tokenizer.json: vocabulary, merges in both spellings ("a b", ["a", "b"]) and its switches.
+ * Dropout, which makes tokenization random, and sub-word prefixes and suffixes are refused. */
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "trainer/tokenizer/bpe.h"
+#include "trainer/tokenizer/byte_alphabet.h"
+#include "trainer/tokenizer/component.h"
+
+enum { MOST_IDS = 1 << 22 };
+
+static Status load_vocab(const cJSON *json, const char *where, Arena *arena, Bpe *bpe)
+{
+    Status st = OK;
+    const cJSON *vocab = cJSON_GetObjectItemCaseSensitive(json, "vocab"), *item;
+    size_t count = 0;
+    if (!cJSON_IsObject(vocab)) RAISE(FORMAT, "%s.vocab: should be an object of token: id", where);
+    cJSON_ArrayForEach (item, vocab) {
+        if (!cJSON_IsNumber(item) || item->valuedouble < 0 || item->valuedouble != (double)(int64_t)item->valuedouble)
+            RAISE(FORMAT, "%s.vocab: the id of \"%.60s\" is not a whole number", where, item->string);
+        if (item->valuedouble >= MOST_IDS)
+            RAISE(UNSUPPORTED, "%s.vocab: \"%.60s\" has id %.0f; hone takes ids below %d", where, item->string,
+                  item->valuedouble, MOST_IDS);
+        if ((int32_t)item->valuedouble >= bpe->id_limit) bpe->id_limit = (int32_t)item->valuedouble + 1;
+        count++;
+    }
+    TRY(string_map_new(arena, count, &bpe->vocab));
+    TRY_NEW(arena, bpe->entry_of, bpe->id_limit + 1);
+    for (int32_t id = 0; id < bpe->id_limit; id++) bpe->entry_of[id] = -1;
+    cJSON_ArrayForEach (item, vocab) {
+        bool is_new;
+        int32_t id = (int32_t)item->valuedouble;
+        size_t size = strlen(item->string);
+        const char *text = arena_strndup(arena, item->string, size);
+        TRY_MEMORY(text);
+        string_map_put(&bpe->vocab, text, size, id, &is_new);
+        if (!is_new) RAISE(FORMAT, "%s.vocab: token \"%.60s\" is there twice", where, text);
+        if (bpe->entry_of[id] >= 0)
+            RAISE(FORMAT, "%s.vocab: \"%.60s\" and \"%.60s\" both have id %d", where,
+                  bpe->vocab.entries[bpe->entry_of[id]].text, text, id);
+        bpe->entry_of[id] = (int32_t)bpe->vocab.count - 1;
+        if (size > bpe->longest) bpe->longest = size;
+    }
+done:
+    return st;
+}
+
+/* The two sides of a merge, whichever way it is written. */
+static Status merge_sides(const cJSON *item, const char *where, size_t rank, const char *side[2], size_t size[2])
+{
+    Status st = OK;
+    if (cJSON_IsString(item)) {
+        const char *space = strchr(item->valuestring, ' ');
+        if (!space || strchr(space + 1, ' '))
+            RAISE(FORMAT, "%s.merges[%zu]: \"%.60s\" should be two tokens with a space between", where, rank,
+                  item->valuestring);
+        side[0] = item->valuestring;
+        size[0] = (size_t)(space - item->valuestring);
+        side[1] = space + 1;
+        size[1] = strlen(side[1]);
+        goto done;
+    }
+    const cJSON *left = cJSON_IsArray(item) ? item->child : NULL, *right = left ? left->next : NULL;
+    if (!cJSON_IsString(left) || !cJSON_IsString(right) || right->next)
+        RAISE(FORMAT, "%s.merges[%zu]: should be a pair of tokens", where, rank);
+    side[0] = left->valuestring;
+    size[0] = strlen(side[0]);
+    side[1] = right->valuestring;
+    size[1] = strlen(side[1]);
+done:
+    return st;
+}
+
+static Status need_token(const Bpe *bpe, const char *where, size_t rank, const char *text, size_t size, int32_t *id)
+{
+    *id = string_map_find(&bpe->vocab, text, size);
+    if (*id >= 0) return OK;
+    return status_raise(STATUS_FORMAT, "%s.merges[%zu]: token \"%.*s\" is not in the vocabulary", where, rank,
+                        (int)(size < 60 ? size : 60), text);
+}
+
+static void put_merge(Bpe *bpe, int32_t left, int32_t right, uint32_t rank, uint32_t id)
+{
+    uint64_t pair = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+    uint64_t slot = (pair * 0x9E3779B97F4A7C15u) >> 20;
+    while (bpe->merges[slot & bpe->merge_mask].pair != UINT64_MAX && bpe->merges[slot & bpe->merge_mask].pair != pair)
+        slot++;
+    bpe->merges[slot & bpe->merge_mask] =
+        (BpeMerge){pair, rank, id}; /* the last of equal ones counts, as in the library */
+}
+
+static Status load_merges(const cJSON *json, const char *where, Arena *arena, Bpe *bpe)
+{
+    Status st = OK;
+    const cJSON *merges = cJSON_GetObjectItemCaseSensitive(json, "merges"), *item;
+    size_t slots = 16, count = (size_t)cJSON_GetArraySize(merges), rank = 0;
+    char *joined;
+    if (!cJSON_IsArray(merges)) RAISE(FORMAT, "%s.merges: should be a list", where);
+    while (slots < 2 * count) slots *= 2;
+    TRY_NEW(arena, bpe->merges, slots);
+    for (size_t i = 0; i < slots; i++) bpe->merges[i].pair = UINT64_MAX;
+    bpe->merge_mask = slots - 1;
+    TRY_NEW(arena, joined, 2 * bpe->longest + 1);
+    cJSON_ArrayForEach (item, merges) {
+        const char *side[2] = {NULL, NULL};
+        size_t size[2] = {0, 0};
+        int32_t left, right, id;
+        if (cJSON_IsString(item) && !strncmp(item->valuestring, "#version", 8)) continue; /* merges.txt's first line */
+        TRY(merge_sides(item, where, rank, side, size));
+        TRY(need_token(bpe, where, rank, side[0], size[0], &left));
+        TRY(need_token(bpe, where, rank, side[1], size[1], &right));
+        memcpy(joined, side[0], size[0]);
+        memcpy(joined + size[0], side[1], size[1]);
+        TRY(need_token(bpe, where, rank, joined, size[0] + size[1], &id));
+        put_merge(bpe, left, right, (uint32_t)rank++, (uint32_t)id);
+    }
+done:
+    return st;
+}
+
+static Status load_switches(const cJSON *json, const char *where, Bpe *bpe)
+{
+    Status st = OK;
+    double dropout;
+    const char *prefix, *suffix;
+    TRY(json_real_or(json, where, "dropout", 0, &dropout));
+    if (dropout != 0) RAISE(UNSUPPORTED, "%s: dropout %g is not supported; set it to null", where, dropout);
+    TRY(json_string_or(json, where, "continuing_subword_prefix", "", &prefix));
+    TRY(json_string_or(json, where, "end_of_word_suffix", "", &suffix));
+    if (*prefix) RAISE(UNSUPPORTED, "%s: continuing_subword_prefix \"%.20s\" is not supported", where, prefix);
+    if (*suffix) RAISE(UNSUPPORTED, "%s: end_of_word_suffix \"%.20s\" is not supported", where, suffix);
+    TRY(json_bool_or(json, where, "fuse_unk", false, &bpe->fuse_unk));
+    TRY(json_bool_or(json, where, "byte_fallback", false, &bpe->byte_fallback));
+    TRY(json_bool_or(json, where, "ignore_merges", false, &bpe->ignore_merges));
+    TRY(json_string_or(json, where, "unk_token", NULL, &bpe->unk_token));
+done:
+    return st;
+}
+
+/* Tokens that are looked up often. */
+static void find_special(Bpe *bpe)
+{
+    bpe->bytes_complete = true;
+    for (unsigned b = 0; b < 256; b++) {
+        char text[8];
+        bpe->of_byte[b] = string_map_find(&bpe->vocab, text, utf8_encode(byte_alphabet(b), text));
+        bpe->bytes_complete &= bpe->of_byte[b] >= 0;
+        snprintf(text, sizeof text, "<0x%02X>", b);
+        bpe->fallback[b] = string_map_find(&bpe->vocab, text, 6);
+    }
+    bpe->unk = BPE_NO_UNK;
+    if (!bpe->unk_token) return;
+    int32_t id = string_map_find(&bpe->vocab, bpe->unk_token, strlen(bpe->unk_token));
+    bpe->unk =
+        id >= 0 ? id : BPE_UNK_MISSING; /* an error only when it is needed: some files name one that is not there */
+}
+
+static atomic_uint_fast64_t serial;
+
+static Status load(const cJSON *json, const char *where, Arena *arena, void **data)
+{
+    Status st = OK;
+    Bpe *bpe;
+    TRY_NEW(arena, bpe, 1);
+    TRY(load_switches(json, where, bpe));
+    TRY(load_vocab(json, where, arena, bpe));
+    TRY(load_merges(json, where, arena, bpe));
+    find_special(bpe);
+    bpe->serial = atomic_fetch_add(&serial, 1) + 1;
+    if (bpe->unk_token) {
+        bpe->unk_token = arena_strdup(arena, bpe->unk_token);
+        TRY_MEMORY(bpe->unk_token);
+    }
+    *data = bpe;
+done:
+    return st;
+}
+
+static int32_t find(const void *data, const char *token, size_t size)
+{
+    return string_map_find(&((const Bpe *)data)->vocab, token, size);
+}
+
+static const char *token(const void *data, int32_t id, size_t *size)
+{
+    const Bpe *bpe = data;
+    if (id < 0 || id >= bpe->id_limit || bpe->entry_of[id] < 0) return NULL;
+    const StringEntry *e = &bpe->vocab.entries[bpe->entry_of[id]];
+    *size = e->size;
+    return e->text;
+}
+
+static int32_t count(const void *data) { return (int32_t)((const Bpe *)data)->vocab.count; }
+static int32_t id_limit(const void *data) { return ((const Bpe *)data)->id_limit; }
+
+const ModelType tokenizer_model_bpe = {
+    .head = {.name = "BPE", .load = load},
+    .tokenize = bpe_tokenize,
+    .find = find,
+    .token = token,
+    .count = count,
+    .id_limit = id_limit,
+};
