@@ -1,4 +1,5 @@
-/* Saving does not stop training: what is written is the moment of the beginning, though the memory changes meanwhile. */
+/* Saving does not stop training: what is written is the moment of the beginning, though the memory changes meanwhile.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -32,8 +33,10 @@ static int tear_down(void **state)
     return dir_remove(root) == OK ? 0 : -1;
 }
 
-#define assert_ok(call) \
-    do { if ((call) != OK) fail_msg("%s: %s", #call, status_message()); } while (0)
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) != OK) fail_msg("%s: %s", #call, status_message());                                                 \
+    } while (0)
 
 static double now_s(void)
 {

@@ -1,4 +1,5 @@
-/* Power lost, or a call refused, at every moment of two saves and a rotation: the newest checkpoint that was promised loads. */
+/* Power lost, or a call refused, at every moment of two saves and a rotation: the newest checkpoint that was promised
+ * loads. */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -33,8 +34,10 @@ static int tear_down(void **state)
     return dir_remove(root) == OK ? 0 : -1;
 }
 
-#define assert_ok(call) \
-    do { if ((call) != OK) fail_msg("%s: %s", #call, status_message()); } while (0)
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) != OK) fail_msg("%s: %s", #call, status_message());                                                 \
+    } while (0)
 
 static CheckpointStore *open_store(const char *dir, int64_t limit)
 {
@@ -47,7 +50,7 @@ static CheckpointStore *open_store(const char *dir, int64_t limit)
 /* What a restart finds in dir must be good and of at least step `floor`; returns its step, 0 for none. */
 static int64_t restart(const char *dir, Toy *t, int64_t floor, const char *when)
 {
-    Checkpoint found;
+    Checkpoint found, found_too;
     bool any;
     CheckpointStore *store;
     CheckpointOptions o = {.output_dir = dir, .lock_wait_s = -1};
@@ -65,6 +68,11 @@ static int64_t restart(const char *dir, Toy *t, int64_t floor, const char *when)
     assert_ok(dir_list(dir, arena, &names, &n));
     for (size_t i = 0; i < n; i++) /* leftovers are gone, and nothing had to be declared corrupt */
         if (names[i][0] == '.' || strncmp(names[i], "corrupt", 7) == 0) fail_msg("%s: %s is there", when, names[i]);
+    for (size_t i = 0; i < n; i++) { /* and whatever looks like a checkpoint is one */
+        char *path = path_join(arena, dir, names[i]);
+        if (strncmp(names[i], "checkpoint-", 11) == 0 && checkpoint_read_manifest(path, true, &found_too) != OK)
+            fail_msg("%s: %s", when, status_message());
+    }
     arena_free(arena);
     return any ? found.step : 0;
 }
@@ -85,7 +93,7 @@ static size_t promises(const Recording *r, Promise *list, size_t n, int64_t step
 
 static void replay(Recording *r, const Promise *list, size_t promise_count)
 {
-    static const char *const modes[] = {"all", "synced", "names", "zeros", "half"};
+    static const char *const modes[] = {"all", "synced", "names", "zeros", "half", "deep"};
     Disk d = {.root = {.is_dir = true}};
     Toy *t = toy_new(0, 1, 1);
     char copy[96], when[160];
@@ -96,10 +104,10 @@ static void replay(Recording *r, const Promise *list, size_t promise_count)
         for (size_t p = 0; p < promise_count; p++)
             if (list[p].op <= k && list[p].step > floor) floor = list[p].step;
         for (int mode = 0; mode < CRASH_MODES; mode++) {
-            snprintf(when, sizeof when, "crash after operation %zu of %zu (%d %s), %s", k, r->count, k ? (int)r->ops[k - 1].op : -1,
-                     k ? r->ops[k - 1].path : "", modes[mode]);
+            snprintf(when, sizeof when, "crash after operation %zu of %zu (%d %s), %s", k, r->count,
+                     k ? (int)r->ops[k - 1].op : -1, k ? r->ops[k - 1].path : "", modes[mode]);
             assert_ok(dir_make(copy));
-            if (!disk_restore(&d.root, copy, mode)) fail_msg("%s: %s", when, status_message());
+            if (!disk_restore(&d, copy, mode)) fail_msg("%s: %s", when, status_message());
             restart(copy, t, floor, when);
             assert_ok(dir_remove(copy));
         }
@@ -191,7 +199,7 @@ static bool survives_without(FileOp op, const Recording *all)
         if (all->ops[k].op != op) (void)disk_apply(&d, &all->ops[k]);
     for (int mode = 0; mode < CRASH_MODES; mode++) {
         assert_ok(dir_make(copy));
-        assert_true(disk_restore(&d.root, copy, mode));
+        assert_true(disk_restore(&d, copy, mode));
         snprintf(inner, sizeof inner, "%s/checkpoint-10", copy);
         good = checkpoint_read_manifest(inner, true, &found) == OK;
         assert_ok(dir_remove(copy));
@@ -221,7 +229,7 @@ static void the_crashing_disk_notices_a_missing_sync(void **state)
     toy_free(t);
 }
 
-/* ---- calls that fail --------------------------------------------------------------------------------------------------- */
+/* ---- calls that fail ---- */
 typedef struct Fault {
     long calls, at;
     int error;
@@ -236,7 +244,8 @@ static int fault_hook(void *context, const FileCall *call, size_t *size)
     pthread_mutex_lock(&f->lock);
     long n = ++f->calls;
     pthread_mutex_unlock(&f->lock);
-    bool needs_space = call->op == FILE_WRITE || call->op == FILE_CREATE || call->op == FILE_MKDIR || call->op == FILE_SYNC;
+    bool needs_space =
+        call->op == FILE_WRITE || call->op == FILE_CREATE || call->op == FILE_MKDIR || call->op == FILE_SYNC;
     if (f->shorten) {
         if (call->op == FILE_WRITE && n >= f->at && *size > 5) *size = 5;
         return 0;
@@ -299,12 +308,17 @@ static void a_call_that_fails_at_any_place_costs_at_most_the_save(void **state)
         const char *what;
         int error;
         bool lasting, shorten;
-    } kinds[] = {{"ENOSPC", ENOSPC, false, false}, {"a disk that stays full", ENOSPC, true, false}, {"EIO", EIO, false, false},
+    } kinds[] = {{"ENOSPC", ENOSPC, false, false},
+                 {"a disk that stays full", ENOSPC, true, false},
+                 {"EIO", EIO, false, false},
                  {"short writes", 0, false, true}};
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        Fault f = {.error = kinds[i].error, .lasting = kinds[i].lasting, .shorten = kinds[i].shorten,
+        Fault f = {.error = kinds[i].error,
+                   .lasting = kinds[i].lasting,
+                   .shorten = kinds[i].shorten,
                    .lock = PTHREAD_MUTEX_INITIALIZER};
-        for (f.at = 1; save_with_fault(&f, kinds[i].what); f.at += f.shorten ? 7 : 1) {}
+        for (f.at = 1; save_with_fault(&f, kinds[i].what); f.at += f.shorten ? 7 : 1) {
+        }
         assert_true(f.at > 30);
     }
 }
@@ -332,7 +346,7 @@ static void a_failed_save_leaves_the_run_saving(void **state)
     toy_free(t);
 }
 
-/* ---- kill -9 ----------------------------------------------------------------------------------------------------------- */
+/* ---- kill -9 ---- */
 static double now_s(void)
 {
     struct timespec t;

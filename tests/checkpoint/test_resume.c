@@ -1,7 +1,9 @@
 /* Saving and resuming: what comes back, on how many ranks, what rotation keeps, what damage and other writers do. */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +16,7 @@
 
 #include "tests/checkpoint/support/toy_run.h"
 #include "trainer/base/log.h"
+#include "trainer/checkpoint/dir_lock.h"
 
 static char root[64];
 static Arena *arena;
@@ -33,8 +36,10 @@ static int tear_down(void **state)
     return dir_remove(root) == OK ? 0 : -1;
 }
 
-#define assert_ok(call) \
-    do { if ((call) != OK) fail_msg("%s: %s", #call, status_message()); } while (0)
+#define assert_ok(call)                                                                                                \
+    do {                                                                                                               \
+        if ((call) != OK) fail_msg("%s: %s", #call, status_message());                                                 \
+    } while (0)
 
 static const char *in_root(const char *name) { return path_join(arena, root, name); }
 static bool has(const char *name) { return path_exists(in_root(name)); }
@@ -136,7 +141,7 @@ static void a_model_over_several_files_comes_back(void **state)
     toy_free(t);
 }
 
-/* ---- rotation ---------------------------------------------------------------------------------------------------------- */
+/* ---- rotation ---- */
 static void rotation_keeps_what_it_should(void **state)
 {
     (void)state;
@@ -204,7 +209,7 @@ static void the_same_step_saved_again_takes_its_place(void **state)
     toy_free(t);
 }
 
-/* ---- resume ------------------------------------------------------------------------------------------------------------ */
+/* ---- resume ---- */
 static void resuming_from_an_earlier_step_sets_later_ones_aside(void **state)
 {
     (void)state;
@@ -225,13 +230,37 @@ static void resuming_from_an_earlier_step_sets_later_ones_aside(void **state)
         assert_ok(toy_save(store, t, 3, -1));
         checkpoint_store_close(store);
     }
-    assert_string_equal(listing(), "checkpoint-1 checkpoint-2 superseded-checkpoint-3 superseded-checkpoint-3.2 superseded-checkpoint-4");
+    assert_string_equal(
+        listing(),
+        "checkpoint-1 checkpoint-2 superseded-checkpoint-3 superseded-checkpoint-3.2 superseded-checkpoint-4");
     assert_ok(toy_save(store, t, 3, -1));
     checkpoint_store_close(store);
     store = open_store(0);
     assert_ok(checkpoint_find(store, "true", &found, &any));
     assert_int_equal(found.step, 3);
     assert_int_equal(found.serial, 6);
+    checkpoint_store_close(store);
+    toy_free(t);
+}
+
+static void a_run_goes_on_in_another_directory(void **state)
+{
+    (void)state;
+    Toy *t = toy_new(0, 1, 1);
+    Checkpoint from, found;
+    bool any;
+    CheckpointStore *store = open_store(1);
+    for (int s = 1; s <= 4; s++) assert_ok(toy_save(store, t, s, -1));
+    checkpoint_store_close(store);
+    CheckpointOptions o = {.output_dir = in_root("elsewhere"), .save_total_limit = 1, .lock_wait_s = -1};
+    assert_ok(checkpoint_store_open(&o, &store));
+    assert_ok(checkpoint_find(store, in_root("checkpoint-4"), &from, &any));
+    assert_ok(checkpoint_resume(store, &from));
+    assert_ok(toy_save(store, t, 5, -1));
+    assert_ok(checkpoint_find(store, "true", &found, &any));
+    assert_string_equal(found.run_id, from.run_id);
+    assert_true(found.serial > from.serial);
+    assert_true(has("checkpoint-4"));
     checkpoint_store_close(store);
     toy_free(t);
 }
@@ -252,7 +281,8 @@ static void damage(const char *path, long at, int what)
 static void a_damaged_checkpoint_is_set_aside_and_the_next_good_one_taken(void **state)
 {
     (void)state;
-    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "trainer_state.json", "MANIFEST.json"};
+    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "trainer_state.json",
+                                        "MANIFEST.json"};
     Toy *t = toy_new(0, 1, 1);
     for (size_t f = 0; f < 4; f++)
         for (int what = 0; what < 3; what++) {
@@ -262,8 +292,10 @@ static void a_damaged_checkpoint_is_set_aside_and_the_next_good_one_taken(void *
             for (int s = 1; s <= 3; s++) assert_ok(toy_save(store, t, s, -1));
             checkpoint_store_close(store);
             const char *path = arena_printf(arena, "%s/checkpoint-3/%s", root, files[f]);
-            if (what == 2) assert_ok(file_remove(path));
-            else damage(path, -1, what);
+            if (what == 2)
+                assert_ok(file_remove(path));
+            else
+                damage(path, -1, what);
             store = open_store(0);
             Status st = checkpoint_find(store, "true", &found, &any);
             if (st != OK || !any || found.step != 2) fail_msg("%s, damage %d: %s", files[f], what, status_message());
@@ -362,7 +394,8 @@ static void a_model_only_checkpoint_has_no_optimizer(void **state)
     CheckpointStore *store = open_store(0);
     Checkpoint found;
     bool any;
-    SaveRequest r = {.step = 1, .best_step = -1, .tensors = t->tensors, .tensor_count = TOY_PARAMETERS, .save_only_model = true};
+    SaveRequest r = {
+        .step = 1, .best_step = -1, .tensors = t->tensors, .tensor_count = TOY_PARAMETERS, .save_only_model = true};
     assert_ok(checkpoint_save_begin(store, &r));
     assert_ok(checkpoint_wait(store));
     assert_ok(checkpoint_find(store, "true", &found, &any));
@@ -373,7 +406,7 @@ static void a_model_only_checkpoint_has_no_optimizer(void **state)
     toy_free(t);
 }
 
-/* ---- ranks ------------------------------------------------------------------------------------------------------------- */
+/* ---- ranks ---- */
 static const char *save_on_ranks(const RankGroup *group, void *argument)
 {
     const int64_t *steps = argument; /* ends with 0 */
@@ -399,12 +432,18 @@ static const char *load_on_ranks(const RankGroup *group, void *argument)
     CheckpointOptions o = {.output_dir = root, .group = group};
     Toy *t = toy_new(group->rank, group->size, 1);
     if (checkpoint_store_open(&o, &store) != OK) return status_message();
-    if (checkpoint_find(store, "true", &found, &any) != OK) wrong = status_message();
-    else if (!any || found.step != step) wrong = "not the step that was saved";
-    else if (toy_load(t, found.path) != OK) wrong = status_message();
-    else if (toy_wrong(t, step)) wrong = toy_wrong(t, step);
-    else if (checkpoint_resume(store, &found) != OK) wrong = status_message();
-    else if (toy_save(store, t, step + 1, -1) != OK) wrong = status_message();
+    if (checkpoint_find(store, "true", &found, &any) != OK)
+        wrong = status_message();
+    else if (!any || found.step != step)
+        wrong = "not the step that was saved";
+    else if (toy_load(t, found.path) != OK)
+        wrong = status_message();
+    else if (toy_wrong(t, step))
+        wrong = toy_wrong(t, step);
+    else if (checkpoint_resume(store, &found) != OK)
+        wrong = status_message();
+    else if (toy_save(store, t, step + 1, -1) != OK)
+        wrong = status_message();
     checkpoint_store_close(store);
     toy_free(t);
     return wrong;
@@ -437,10 +476,14 @@ static const char *fail_on_one_rank(const RankGroup *group, void *argument)
     CheckpointOptions o = {.output_dir = root, .group = group, .peer_wait_s = 20};
     Toy *t = toy_new(group->rank, group->size, 1);
     if (checkpoint_store_open(&o, &store) != OK) return status_message();
-    if (toy_save(store, t, 5, -1) == OK) wrong = "a save that failed on one rank is called good";
-    else if (!strstr(status_message(), "rank 1") || !strstr(status_message(), "No space")) wrong = status_message();
-    else if (!checkpoint_failed(store)) wrong = "the failure was forgotten";
-    else if (toy_save(store, t, 6, -1) != OK) wrong = status_message(); /* and the run goes on */
+    if (toy_save(store, t, 5, -1) == OK)
+        wrong = "a save that failed on one rank is called good";
+    else if (!strstr(status_message(), "rank 1") || !strstr(status_message(), "No space"))
+        wrong = status_message();
+    else if (!checkpoint_failed(store))
+        wrong = "the failure was forgotten";
+    else if (toy_save(store, t, 6, -1) != OK)
+        wrong = status_message(); /* and the run goes on */
     checkpoint_store_close(store);
     toy_free(t);
     return wrong;
@@ -450,7 +493,8 @@ static int full_for_one_rank(void *context, const FileCall *call, size_t *size)
 {
     (void)context;
     (void)size;
-    return call->op == FILE_WRITE && strstr(call->path, "checkpoint-5") && strstr(call->path, "00001-of-00002") ? ENOSPC : 0;
+    return call->op == FILE_WRITE && strstr(call->path, "checkpoint-5") && strstr(call->path, "00001-of-00002") ? ENOSPC
+                                                                                                                : 0;
 }
 
 static void one_ranks_full_disk_fails_the_save_on_all_and_the_run_goes_on(void **state)
@@ -473,8 +517,10 @@ static const char *leave_rank_0_waiting(const RankGroup *group, void *argument)
     CheckpointOptions o = {.output_dir = root, .group = group, .peer_wait_s = 0.2};
     Toy *t = toy_new(group->rank, group->size, 1);
     if (checkpoint_store_open(&o, &store) != OK) return status_message();
-    if (toy_save(store, t, 5, -1) == OK) wrong = "a save without rank 1's piece is called good";
-    else if (!strstr(status_message(), "1 of 2 ranks")) wrong = status_message();
+    if (toy_save(store, t, 5, -1) == OK)
+        wrong = "a save without rank 1's piece is called good";
+    else if (!strstr(status_message(), "1 of 2 ranks"))
+        wrong = status_message();
     checkpoint_store_close(store);
     toy_free(t);
     return wrong;
@@ -499,7 +545,7 @@ static void a_rank_that_is_never_heard_of_does_not_hang_the_run(void **state)
     assert_string_equal(listing(), "");
 }
 
-/* ---- one writer -------------------------------------------------------------------------------------------------------- */
+/* ---- one writer ---- */
 static void a_second_process_is_told_who_holds_the_directory(void **state)
 {
     (void)state;
@@ -547,6 +593,36 @@ static void a_waiting_process_gets_the_directory_when_it_is_free(void **state)
     close(ready[1]);
 }
 
+typedef struct Contest {
+    _Atomic int inside, most, turns;
+} Contest;
+
+static void *contender(void *argument)
+{
+    Contest *c = argument;
+    while (atomic_load(&c->turns) < 2000) {
+        DirLock *lock;
+        if (dir_lock_take(root, 0, &lock) != OK) continue;
+        int now = atomic_fetch_add(&c->inside, 1) + 1;
+        if (now > atomic_load(&c->most)) atomic_store(&c->most, now);
+        sched_yield();
+        atomic_fetch_sub(&c->inside, 1);
+        atomic_fetch_add(&c->turns, 1);
+        dir_lock_release(lock);
+    }
+    return NULL;
+}
+
+static void two_never_hold_the_lock_though_its_file_is_removed_each_time(void **state)
+{
+    (void)state;
+    Contest c = {0};
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, contender, &c), 0);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(c.most, 1);
+}
+
 static void leftovers_of_dead_saves_are_removed_at_the_start(void **state)
 {
     (void)state;
@@ -588,7 +664,7 @@ static void a_directory_that_cannot_be_written_is_a_clear_error(void **state)
     assert_int_equal(chmod(in_root("fixed"), 0755), 0);
 }
 
-/* ---- the finished model ------------------------------------------------------------------------------------------------ */
+/* ---- the finished model ---- */
 static void the_final_model_replaces_the_old_one_whatever_its_layout(void **state)
 {
     (void)state;
@@ -620,6 +696,7 @@ int main(void)
         TEST(rotation_leaves_other_runs_and_other_files_alone),
         TEST(the_same_step_saved_again_takes_its_place),
         TEST(resuming_from_an_earlier_step_sets_later_ones_aside),
+        TEST(a_run_goes_on_in_another_directory),
         TEST(a_damaged_checkpoint_is_set_aside_and_the_next_good_one_taken),
         TEST(every_flipped_bit_of_a_manifest_is_noticed),
         TEST(with_no_good_checkpoint_left_resume_is_an_error),
@@ -631,6 +708,7 @@ int main(void)
         TEST(a_rank_that_is_never_heard_of_does_not_hang_the_run),
         TEST(a_second_process_is_told_who_holds_the_directory),
         TEST(a_waiting_process_gets_the_directory_when_it_is_free),
+        TEST(two_never_hold_the_lock_though_its_file_is_removed_each_time),
         TEST(leftovers_of_dead_saves_are_removed_at_the_start),
         TEST(a_directory_that_cannot_be_written_is_a_clear_error),
         TEST(the_final_model_replaces_the_old_one_whatever_its_layout),

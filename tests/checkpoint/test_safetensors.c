@@ -128,13 +128,15 @@ static void our_file_equals_the_packages_byte_for_byte(void **state)
         assert_int_equal(tensor_read(t, 0, t->numel, t->dtype, bytes), OK);
         int64_t half = t->numel / 2; /* in two pieces */
         assert_int_equal(safetensors_write(w, t->dtype, bytes, half), OK);
-        assert_int_equal(safetensors_write(w, t->dtype, bytes + (size_t)half * dtype_bytes(t->dtype), t->numel - half), OK);
+        assert_int_equal(safetensors_write(w, t->dtype, bytes + (size_t)half * dtype_bytes(t->dtype), t->numel - half),
+                         OK);
     }
     assert_int_equal(safetensors_finish(w, &size, &hash), OK);
     safetensors_writer_free(w);
     safetensors_close(s);
     assert_int_equal(file_read_all(in_root("copy"), arena, 1 << 20, &ours, &ours_size), OK);
-    assert_int_equal(file_read_all(FIXTURES "/safetensors/floats.safetensors", arena, 1 << 20, &theirs, &theirs_size), OK);
+    assert_int_equal(file_read_all(FIXTURES "/safetensors/floats.safetensors", arena, 1 << 20, &theirs, &theirs_size),
+                     OK);
     assert_int_equal(ours_size, theirs_size);
     assert_int_equal(size, ours_size);
     assert_memory_equal(ours, theirs, ours_size);
@@ -145,7 +147,8 @@ static void the_writer_refuses_what_does_not_fit(void **state)
 {
     (void)state;
     SafetensorsWriter *w;
-    TensorSpec specs[2] = {{.name = "a", .dtype = DTYPE_F32, .ndim = 1, .shape = {3}}, {.name = "a", .dtype = DTYPE_BF16}};
+    TensorSpec specs[2] = {{.name = "a", .dtype = DTYPE_F32, .ndim = 1, .shape = {3}},
+                           {.name = "a", .dtype = DTYPE_BF16}};
     float x[4] = {0};
     assert_int_equal(safetensors_create(in_root("f"), specs, 2, NULL, 0, &w), STATUS_BUG);
     assert_int_equal(safetensors_create(in_root("f"), specs, 1, NULL, 0, &w), OK);
@@ -159,7 +162,7 @@ static void the_writer_refuses_what_does_not_fit(void **state)
     safetensors_writer_free(w);
 }
 
-/* ---- hostile headers --------------------------------------------------------------------------------------------------- */
+/* ---- hostile headers ---- */
 static Status open_header(const char *header, size_t data_bytes)
 {
     size_t n = strlen(header);
@@ -171,12 +174,14 @@ static Status open_header(const char *header, size_t data_bytes)
     free(bytes);
     Safetensors *s;
     Status st = safetensors_open(path, &s);
-    if (st == OK) safetensors_close(s);
-    else if (!strstr(status_message(), "hostile.safetensors")) fail_msg("no path in: %s", status_message());
+    if (st == OK)
+        safetensors_close(s);
+    else if (!strstr(status_message(), "hostile.safetensors"))
+        fail_msg("no path in: %s", status_message());
     return st;
 }
 
-#define T(name, dtype, shape, begin, end) \
+#define T(name, dtype, shape, begin, end)                                                                              \
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" begin "," end "]}"
 
 static void hostile_headers_are_errors(void **state)
@@ -253,7 +258,7 @@ static void a_file_cut_anywhere_is_an_error(void **state)
     assert_null(s);
 }
 
-/* ---- models ------------------------------------------------------------------------------------------------------------ */
+/* ---- models ---- */
 static void a_sharded_model_is_one_store(void **state)
 {
     (void)state;
@@ -295,7 +300,8 @@ static void an_index_that_does_not_match_its_shards_is_an_error(void **state)
         {"{\"weight_map\":{\"a\":\"one.safetensors\",\"c\":\"two.safetensors\"}}", STATUS_FORMAT},
         {"{\"weight_map\":{\"a\":\"one.safetensors\",\"x\":\"one.safetensors\"}}", STATUS_FORMAT},
         {"{\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"three.safetensors\"}}", STATUS_MISSING},
-        {"{\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"copy.safetensors\"}}", STATUS_FORMAT}, /* holds a and not b */
+        {"{\"weight_map\":{\"a\":\"one.safetensors\",\"b\":\"copy.safetensors\"}}",
+         STATUS_FORMAT}, /* holds a and not b */
         {"{\"weight_map\":{\"a\":\"../one.safetensors\"}}", STATUS_FORMAT},
         {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", STATUS_FORMAT},
         {"{\"weight_map\":{\"a\":\"..\"}}", STATUS_FORMAT},
@@ -348,7 +354,7 @@ static void a_directory_without_a_model_says_what_is_missing(void **state)
     assert_int_equal(tensor_store_open(in_root("nowhere"), &store), STATUS_MISSING);
 }
 
-/* ---- splitting --------------------------------------------------------------------------------------------------------- */
+/* ---- splitting ---- */
 static void models_are_split_as_the_reference_splits(void **state)
 {
     (void)state;
@@ -366,7 +372,8 @@ static void models_are_split_as_the_reference_splits(void **state)
     assert_string_equal(plan.names[2], "model-00003-of-00004.safetensors");
     assert_int_equal(plan.total_bytes, 88);
     assert_int_equal(shard_index(arena, &plan, specs, 6, &text, &size), OK);
-    assert_non_null(strstr(text, "\"total_size\": 88\n  },\n  \"weight_map\": {\n    \"a\": \"model-00002-of-00004.safetensors\",\n"));
+    assert_non_null(strstr(
+        text, "\"total_size\": 88\n  },\n  \"weight_map\": {\n    \"a\": \"model-00002-of-00004.safetensors\",\n"));
     assert_int_equal(shard_plan(arena, "model", specs, 6, 0, &plan), OK);
     assert_int_equal(plan.files, 1);
     assert_string_equal(plan.names[0], "model.safetensors");
@@ -391,7 +398,7 @@ static void sizes_are_parsed(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(size_parse(bad[i], &n), STATUS_USAGE);
 }
 
-/* ---- conversion -------------------------------------------------------------------------------------------------------- */
+/* ---- conversion ---- */
 static double f16_value(uint16_t h)
 {
     int e = h >> 10 & 31, m = h & 1023;
@@ -408,11 +415,13 @@ static void every_half_is_widened_exactly_and_comes_back(void **state)
     convert_elements(DTYPE_F32, x, DTYPE_F16, h, 65536);
     for (int i = 0; i < 65536; i++) {
         double want = f16_value(h[i]);
-        if (isnan(want) ? !isnan(x[i]) : (double)x[i] != want || !signbit(x[i]) != !signbit(want)) fail_msg("f16 %04x: %g", i, x[i]);
+        if (isnan(want) ? !isnan(x[i]) : (double)x[i] != want || !signbit(x[i]) != !signbit(want))
+            fail_msg("f16 %04x: %g", i, x[i]);
     }
     convert_elements(DTYPE_F16, back, DTYPE_F32, x, 65536);
     for (int i = 0; i < 65536; i++)
-        if (isnan(x[i]) ? !isnan(f16_value(back[i])) : back[i] != h[i]) fail_msg("f16 %04x comes back as %04x", i, back[i]);
+        if (isnan(x[i]) ? !isnan(f16_value(back[i])) : back[i] != h[i])
+            fail_msg("f16 %04x comes back as %04x", i, back[i]);
     convert_elements(DTYPE_F32, x, DTYPE_BF16, h, 65536);
     convert_elements(DTYPE_BF16, back, DTYPE_F32, x, 65536);
     for (int i = 0; i < 65536; i++)

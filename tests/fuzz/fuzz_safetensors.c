@@ -1,5 +1,6 @@
-/* Any bytes as a safetensors file, and any text as the header of one, are refused with a line or read to the last byte; what
- * is read is written again and must be read as the same tensors. The text is also tried as the index of a model. */
+/* Any bytes as a safetensors file, and any text as the header of one, are refused with a line or read to the last byte;
+ * what is read is written again and must be read as the same tensors. The text is also tried as the index of a model.
+ */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,8 +15,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define CHECK(condition) \
-    do { if (!(condition)) fprintf(stderr, "%d: %s: %s\n", __LINE__, #condition, status_message()), abort(); } while (0)
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) fprintf(stderr, "%d: %s: %s\n", __LINE__, #condition, status_message()), abort();            \
+    } while (0)
 
 enum { MOST_DATA = 4096 };
 
@@ -124,8 +127,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(both);
     read_all();
     write_file(index_path, data + 2, header, NULL, 0);
-    if (tensor_store_open(directory, &store) == OK) tensor_store_close(store);
-    else CHECK(*status_message());
+    if (tensor_store_open(directory, &store) == OK)
+        tensor_store_close(store);
+    else
+        CHECK(*status_message());
 done:
     unlink(model), unlink(copy), unlink(index_path), rmdir(directory);
     *directory = '\0';

@@ -15,8 +15,8 @@
 typedef struct LiveFile {
     const char *name;
     const TensorSpec *specs;
-    const void **data;    /* [count], live */
-    const Dtype *dtypes;  /* [count], in memory */
+    const void **data;   /* [count], live */
+    const Dtype *dtypes; /* [count], in memory */
     size_t count;
     const MetadataPair *pairs;
     size_t pair_count;
@@ -55,7 +55,7 @@ struct CheckpointStore {
     char run_id[33];
     uint64_t serial; /* of the newest save, of this run or any other in the directory */
     Snapshot snapshot;
-    SaveJob *job; /* NULL: none since the last wait */
+    SaveJob *job;                  /* NULL: none since the last wait */
     uint64_t copied_peak, wait_ns; /* of the saves before */
 };
 
@@ -65,15 +65,17 @@ Status store_broadcast(CheckpointStore *store, void *data, size_t size);
 static inline bool store_is_first(const CheckpointStore *store) { return store->group.rank == 0; }
 
 /* names.c: the names in output_dir. */
-bool name_step(const char *name, const char *prefix, int64_t *step); /* "checkpoint-12" after "checkpoint-": all digits */
+bool name_step(const char *name, const char *prefix,
+               int64_t *step); /* "checkpoint-12" after "checkpoint-": all digits */
 /* Renames dir/name to dir/prefix-name, or prefix-name.2, … where that is taken; the new path in arena. Not synced. */
 Status rename_aside(Arena *arena, const char *dir, const char *name, const char *prefix, char **path);
 /* So that a directory half removed is never taken for a checkpoint: renamed, synced, then removed. */
 Status trash(Arena *arena, const char *dir, const char *name);
-/* The directories checkpoint-N of dir with a readable manifest, newest serial first; those without are counted by kind. */
+/* The directories checkpoint-N of dir with a readable manifest, newest serial first; those without are counted by kind.
+ */
 typedef struct Listed {
     const char *name;
-    int64_t step;     /* by its name */
+    int64_t step;      /* by its name */
     bool has_manifest; /* it is there; it may be damaged: then `damage` is not OK */
     Status damage;
     Manifest manifest;
@@ -100,8 +102,8 @@ typedef struct Piece {
 } Piece;
 Status pieces_of(Arena *arena, const OptimizerPiece *own, Piece **pieces, size_t *count);
 
-/* writer.c: a rank's files, written and synced into dir. With a snapshot, its chunks from *chunk on are the file's data, else
- * the live memory is read directly. `done` receives size and hash; its name is the file's. */
+/* writer.c: a rank's files, written and synced into dir. With a snapshot, its chunks from *chunk on are the file's
+ * data, else the live memory is read directly. `done` receives size and hash; its name is the file's. */
 Status write_live_file(Arena *arena, const char *dir, const LiveFile *file, Snapshot *snapshot, size_t *chunk,
                        ManifestFile *done);
 Status write_small_file(Arena *arena, const char *dir, const SmallFile *file, ManifestFile *done);

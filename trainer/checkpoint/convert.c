@@ -1,6 +1,7 @@
-/* Element conversion for files. Branch-free loops that the compiler turns into vector code; the 16-bit float routines keep
- * away from subnormal operands, so they are right also where the processor flushes those to zero. f64 goes through f32.
- * Sources: bfloat16 rounding as in Eigen; float16 after Fabian Giesen's float_to_half_fast3_rtne (public domain). */
+/* Element conversion for files. Branch-free loops that the compiler turns into vector code; the 16-bit float routines
+ * keep away from subnormal operands, so they are right also where the processor flushes those to zero. f64 goes through
+ * f32. Sources: bfloat16 rounding as in Eigen; float16 after Fabian Giesen's float_to_half_fast3_rtne (public domain).
+ */
 #include "trainer/checkpoint/safetensors.h"
 
 #include <string.h>
@@ -51,7 +52,8 @@ static bool is_float(Dtype d) { return d == DTYPE_F32 || d == DTYPE_BF16 || d ==
 
 bool convertible(Dtype to, Dtype from)
 {
-    return (unsigned)to < DTYPE_COUNT && (unsigned)from < DTYPE_COUNT && (to == from || (is_float(to) && is_float(from)));
+    return (unsigned)to < DTYPE_COUNT && (unsigned)from < DTYPE_COUNT &&
+           (to == from || (is_float(to) && is_float(from)));
 }
 
 static void widen(float *y, Dtype from, const void *x, int64_t n)

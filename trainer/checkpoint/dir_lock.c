@@ -1,7 +1,7 @@
-/* An open-file-description lock (Linux 3.15): it belongs to the opened file, dies with the process however that ends, works
- * on NFS, and holds between threads of one process. The holder removes the file before it lets go, so whoever waited checks
- * that the file it has locked is still the one under the name. This file alone opens a file past base/file.h, which has no
- * locks: nothing of a run's data goes through it. */
+/* An open-file-description lock (Linux 3.15): it belongs to the opened file, dies with the process however that ends,
+ * works on NFS, and holds between threads of one process. The holder removes the file before it lets go, so whoever
+ * waited checks that the file it has locked is still the one under the name. This file alone opens a file past
+ * base/file.h, which has no locks: nothing of a run's data goes through it. */
 #include "trainer/checkpoint/dir_lock.h"
 
 #include <errno.h>
@@ -39,7 +39,8 @@ static void read_holder(int fd, char *text, size_t size)
 static bool still_named(int fd, const char *path)
 {
     struct stat by_fd, by_name;
-    return fstat(fd, &by_fd) == 0 && stat(path, &by_name) == 0 && by_fd.st_ino == by_name.st_ino && by_fd.st_dev == by_name.st_dev;
+    return fstat(fd, &by_fd) == 0 && stat(path, &by_name) == 0 && by_fd.st_ino == by_name.st_ino &&
+           by_fd.st_dev == by_name.st_dev;
 }
 
 /* 0: ours; EAGAIN: held by another (holder filled in); ESTALE: was removed meanwhile, try again; else the errno. */
@@ -87,7 +88,8 @@ Status dir_lock_take(const char *dir, double wait_s, DirLock **out)
     while ((error = try_lock(lock, holder, sizeof holder)) == EAGAIN || error == ESTALE) {
         if (error == ESTALE) continue;
         if (now_s() >= give_up)
-            RAISE(LOCKED, "%s: is being written by %s; wait for it to end, stop it, or choose another output_dir", dir, holder);
+            RAISE(LOCKED, "%s: is being written by %s; wait for it to end, stop it, or choose another output_dir", dir,
+                  holder);
         if (!said) log_info("%s: is being written by %s; waiting up to %.0f s for it to end", dir, holder, wait_s);
         said = true;
         nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);

@@ -1,4 +1,5 @@
-/* The lock that gives an output_dir one writer, on the file .hone.lock in it; host and pid are written there for others. */
+/* The lock that gives an output_dir one writer, on the file .hone.lock in it; host and pid are written there for
+ * others. */
 #ifndef HONE_CHECKPOINT_DIR_LOCK_H
 #define HONE_CHECKPOINT_DIR_LOCK_H
 

@@ -1,5 +1,5 @@
-/* From files into memory, by name. Optimizer states are put together from whatever pieces the files hold, so a checkpoint of
- * any number of ranks fills the ranges of any other. */
+/* From files into memory, by name. Optimizer states are put together from whatever pieces the files hold, so a
+ * checkpoint of any number of ranks fills the ranges of any other. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +28,9 @@ static bool room(Complaints *c)
 
 static Status complain(Complaints *c, const char *where)
 {
-    Status st = status_raise(STATUS_FORMAT, "%s: %zu tensor%s do%s not fit:%s", where, c->count, c->count == 1 ? "" : "s",
-                             c->count == 1 ? "es" : "", c->text.failed ? " (out of memory)" : c->text.data);
+    Status st =
+        status_raise(STATUS_FORMAT, "%s: %zu tensor%s do%s not fit:%s", where, c->count, c->count == 1 ? "" : "s",
+                     c->count == 1 ? "es" : "", c->text.failed ? " (out of memory)" : c->text.data);
     if (c->left_out) {
         char more[64];
         snprintf(more, sizeof more, "; and %zu more", c->left_out);
@@ -61,7 +62,8 @@ static Status load_one(const NamedTensor *want, const TensorInfo *have, Complain
 
 static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-static Status find_unexpected(Arena *arena, const TensorStore *store, const NamedTensor *tensors, size_t count, Complaints *c)
+static Status find_unexpected(Arena *arena, const TensorStore *store, const NamedTensor *tensors, size_t count,
+                              Complaints *c)
 {
     Status st = OK;
     const char **names;
@@ -77,7 +79,8 @@ done:
     return st;
 }
 
-Status checkpoint_load_tensors(const char *path, const char *base, const NamedTensor *tensors, size_t count, bool strict)
+Status checkpoint_load_tensors(const char *path, const char *base, const NamedTensor *tensors, size_t count,
+                               bool strict)
 {
     Status st = OK;
     TensorStore *store = NULL;
@@ -95,7 +98,7 @@ done:
     return st;
 }
 
-/* ---- the optimizer's state --------------------------------------------------------------------------------------------- */
+/* ---- the optimizer's state ---- */
 /* Elements [first, first + count) of "parameter.state", wherever they are. */
 typedef struct Part {
     const char *name; /* without "@first" */
@@ -134,17 +137,22 @@ static Status open_files(Arena *arena, const char *dir, OptimizerFiles *o)
     TRY_NEW(arena, o->files, n);
     for (size_t i = 0; i < n; i++) {
         size_t length = strlen(names[i]);
-        if (strncmp(names[i], "optimizer", 9) != 0 || length < 12 || strcmp(names[i] + length - 12, ".safetensors") != 0) continue;
+        if (strncmp(names[i], "optimizer", 9) != 0 || length < 12 ||
+            strcmp(names[i] + length - 12, ".safetensors") != 0)
+            continue;
         char *path = path_join(arena, dir, names[i]);
         TRY_MEMORY(path);
         TRY(safetensors_open(path, &o->files[o->file_count]));
         o->part_count += safetensors_count(o->files[o->file_count++]);
     }
     if (!o->file_count)
-        RAISE(MISSING, "%s: has no optimizer*.safetensors: it was saved with save_only_model, and only its weights can be used", dir);
+        RAISE(MISSING,
+              "%s: has no optimizer*.safetensors: it was saved with save_only_model, and only its weights can be used",
+              dir);
     TRY_NEW(arena, o->parts, o->part_count);
     for (size_t f = 0, p = 0; f < o->file_count; f++)
-        for (size_t i = 0; i < safetensors_count(o->files[f]); i++) TRY(part_of(arena, safetensors_at(o->files[f], i), &o->parts[p++]));
+        for (size_t i = 0; i < safetensors_count(o->files[f]); i++)
+            TRY(part_of(arena, safetensors_at(o->files[f], i), &o->parts[p++]));
     if (o->part_count) qsort(o->parts, o->part_count, sizeof *o->parts, by_part);
 done:
     return st;
@@ -155,8 +163,10 @@ static size_t first_part(const OptimizerFiles *o, const char *name)
     size_t low = 0, high = o->part_count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (strcmp(o->parts[middle].name, name) >= 0) high = middle;
-        else low = middle + 1;
+        if (strcmp(o->parts[middle].name, name) >= 0)
+            high = middle;
+        else
+            low = middle + 1;
     }
     return low;
 }

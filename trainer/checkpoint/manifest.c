@@ -38,8 +38,10 @@ Status manifest_write(const char *dir, Manifest *m)
     path = path_join(arena, dir, MANIFEST_NAME);
     TRY_MEMORY(path);
     if (m->count) qsort(m->files, m->count, sizeof *m->files, by_name);
-    text_printf(&t, "{\n  \"version\": %d,\n  \"run_id\": \"%s\",\n  \"serial\": %" PRIu64 ",\n  \"step\": %" PRId64
-                ",\n  \"world_size\": %d,\n  \"files\": {", VERSION, m->run_id, m->serial, m->step, m->world_size);
+    text_printf(&t,
+                "{\n  \"version\": %d,\n  \"run_id\": \"%s\",\n  \"serial\": %" PRIu64 ",\n  \"step\": %" PRId64
+                ",\n  \"world_size\": %d,\n  \"files\": {",
+                VERSION, m->run_id, m->serial, m->step, m->world_size);
     manifest_add_files(&t, m->files, m->count);
     text_printf(&t, "\n  },\n%s%s%s", check_key, zeros, ending);
     if (t.failed) RAISE(MEMORY, "%s: out of memory", path);
@@ -119,8 +121,8 @@ static Status read_fields(const cJSON *root, const char *path, Manifest *out)
     TRY(json_int(root, path, "serial", &serial));
     TRY(json_int(root, path, "step", &out->step));
     TRY(json_int(root, path, "world_size", &world_size));
-    if (strlen(run_id) != 32 || strspn(run_id, "0123456789abcdef") != 32 || serial < 0 || out->step < 0 || world_size < 1 ||
-        world_size > 1 << 20)
+    if (strlen(run_id) != 32 || strspn(run_id, "0123456789abcdef") != 32 || serial < 0 || out->step < 0 ||
+        world_size < 1 || world_size > 1 << 20)
         RAISE(FORMAT, "%s: a value is out of range", path);
     memcpy(out->run_id, run_id, sizeof out->run_id);
     out->serial = (uint64_t)serial;

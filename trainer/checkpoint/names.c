@@ -114,8 +114,10 @@ static Status settle_replaced(Arena *arena, const char *dir, const char *name)
     char *final = arena_printf(arena, "%s/%.*s", dir, (int)length, plain), *path = path_join(arena, dir, name);
     TRY_MEMORY(final);
     TRY_MEMORY(path);
-    if (path_exists(final)) st = trash(arena, dir, name);
-    else st = file_rename(path, final);
+    if (path_exists(final))
+        st = trash(arena, dir, name);
+    else
+        st = file_rename(path, final);
 done:
     return st;
 }

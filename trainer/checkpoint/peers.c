@@ -1,7 +1,8 @@
-/* How the other ranks' writers tell rank 0's that their piece is on disk: each leaves a note in the checkpoint's temporary
- * directory, rank-R.done with names, sizes and hashes, or rank-R.failed with the reason. Writers never communicate: MPI
- * belongs to the main thread, which is training meanwhile. The directory must be on a file system that all ranks see; it is
- * looked for by listing, which NFS answers afresh where it may remember for a minute that a name was absent. */
+/* How the other ranks' writers tell rank 0's that their piece is on disk: each leaves a note in the checkpoint's
+ * temporary directory, rank-R.done with names, sizes and hashes, or rank-R.failed with the reason. Writers never
+ * communicate: MPI belongs to the main thread, which is training meanwhile. The directory must be on a file system that
+ * all ranks see; it is looked for by listing, which NFS answers afresh where it may remember for a minute that a name
+ * was absent. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,7 +76,8 @@ static Status report_failure(SaveJob *job, Arena *arena, int rank)
 {
     char *text = NULL, *path = note_path(job, rank, "failed");
     if (!path || file_read_all(path, arena, 1 << 16, &text, NULL) != OK) text = NULL;
-    return status_raise(STATUS_IO, "rank %d could not write its piece: %s", rank, text && text[0] ? text : "it did not say why");
+    return status_raise(STATUS_IO, "rank %d could not write its piece: %s", rank,
+                        text && text[0] ? text : "it did not say why");
 }
 
 /* One look: OK and *missing ranks still to come (one of them in *who). */
@@ -118,8 +120,11 @@ Status peers_collect(SaveJob *job, ManifestFile **files, size_t *count)
         TRY(look(job, seen, &missing, &who));
         if (!missing) break;
         if (clock_seconds() > patience)
-            RAISE(IO, "%s: %d of %d ranks have not written their piece within %.0f s, rank %d for one; do all ranks see this "
-                  "file system?", job->temporary, missing, job->store->group.size, job->store->peer_wait_s, who);
+            RAISE(
+                IO,
+                "%s: %d of %d ranks have not written their piece within %.0f s, rank %d for one; do all ranks see this "
+                "file system?",
+                job->temporary, missing, job->store->group.size, job->store->peer_wait_s, who);
         nanosleep(&(struct timespec){.tv_nsec = wait_ms * 1000 * 1000}, NULL);
         if (wait_ms < SLOWEST_POLL_MS) wait_ms += wait_ms / 2;
     }

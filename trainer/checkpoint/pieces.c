@@ -36,8 +36,8 @@ done:
     return st;
 }
 
-static Status add_parts(Arena *arena, const OptimizerPiece *own, const FlatParameter *p, const FlatRange *r, Piece **pieces,
-                        size_t *capacity, size_t *count)
+static Status add_parts(Arena *arena, const OptimizerPiece *own, const FlatParameter *p, const FlatRange *r,
+                        Piece **pieces, size_t *capacity, size_t *count)
 {
     Status st = OK;
     int64_t first = r->begin > p->offset ? r->begin - p->offset : 0;
@@ -46,7 +46,10 @@ static Status add_parts(Arena *arena, const OptimizerPiece *own, const FlatParam
     TRY_MEMORY(*pieces);
     for (size_t s = 0; s < own->state_count; s++) {
         Piece *piece = &(*pieces)[*count];
-        *piece = (Piece){.parameter = p, .first = first, .count = end - first, .state = &own->states[s],
+        *piece = (Piece){.parameter = p,
+                         .first = first,
+                         .count = end - first,
+                         .state = &own->states[s],
                          .whole = first == 0 && end == p->numel};
         piece->data = own->states[s].data + r->at + (p->offset + first - r->begin);
         piece->name = piece->whole ? arena_printf(arena, "%s.%s", p->name, own->states[s].name)
@@ -71,8 +74,10 @@ Status pieces_of(Arena *arena, const OptimizerPiece *own, Piece **pieces, size_t
         size_t low = 0, high = range_count; /* the first range that ends after the parameter's begin */
         while (low < high) {
             size_t middle = low + (high - low) / 2;
-            if (ranges[middle].end > p->offset) high = middle;
-            else low = middle + 1;
+            if (ranges[middle].end > p->offset)
+                high = middle;
+            else
+                low = middle + 1;
         }
         for (; p->numel > 0 && low < range_count && ranges[low].begin < p->offset + p->numel; low++)
             TRY(add_parts(arena, own, p, &ranges[low], pieces, &capacity, count));

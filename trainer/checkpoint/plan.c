@@ -1,5 +1,5 @@
-/* What a save will write, copied from the request so that the request may die: names, shapes, small files; not the tensors'
- * memory, which stays live and is cut into the snapshot's chunks in the order of writing. */
+/* What a save will write, copied from the request so that the request may die: names, shapes, small files; not the
+ * tensors' memory, which stays live and is cut into the snapshot's chunks in the order of writing. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,8 +7,8 @@
 #include "trainer/checkpoint/safetensors_internal.h"
 
 /* Copies specs[from[i]] and so on, in the file's order, into a LiveFile. */
-static Status fill_file(Arena *arena, LiveFile *file, const TensorSpec *specs, const void *const *data, const Dtype *dtypes,
-                        size_t count)
+static Status fill_file(Arena *arena, LiveFile *file, const TensorSpec *specs, const void *const *data,
+                        const Dtype *dtypes, size_t count)
 {
     Status st = OK;
     size_t *order;
@@ -114,7 +114,8 @@ static Status plan_optimizer(SaveJob *job, const SaveRequest *request, LiveFile 
             specs[i].ndim = p->parameter->ndim;
             memcpy(specs[i].shape, p->parameter->shape, sizeof specs[i].shape);
         }
-        if (spec_numel(&specs[i]) != p->count) RAISE(BUG, "parameter %s: its shape is not its size", p->parameter->name);
+        if (spec_numel(&specs[i]) != p->count)
+            RAISE(BUG, "parameter %s: its shape is not its size", p->parameter->name);
         data[i] = p->data;
         dtypes[i] = DTYPE_F32;
     }

@@ -11,8 +11,8 @@
 static Status fill(Checkpoint *out, const char *path, const Manifest *m)
 {
     if (strlen(path) >= sizeof out->path) return status_raise(STATUS_UNSUPPORTED, "%s: the path is too long", path);
-    *out = (Checkpoint){.serial = m->serial, .step = m->step, .world_size = m->world_size,
-                        .has_optimizer = manifest_has_optimizer(m)};
+    *out = (Checkpoint){
+        .serial = m->serial, .step = m->step, .world_size = m->world_size, .has_optimizer = manifest_has_optimizer(m)};
     strcpy(out->path, path);
     memcpy(out->run_id, m->run_id, sizeof out->run_id);
     return OK;
@@ -38,8 +38,10 @@ done:
 
 static Status not_ours(const char *path)
 {
-    return status_raise(STATUS_UNSUPPORTED, "%s: has no %s, so hone did not write it and cannot resume from it; to start from "
-                        "its weights, set model_name_or_path to it and choose another output_dir", path, MANIFEST_NAME);
+    return status_raise(STATUS_UNSUPPORTED,
+                        "%s: has no %s, so hone did not write it and cannot resume from it; to start from "
+                        "its weights, set model_name_or_path to it and choose another output_dir",
+                        path, MANIFEST_NAME);
 }
 
 static Status find_path(Arena *arena, const char *path, Checkpoint *out)
@@ -50,8 +52,10 @@ static Status find_path(Arena *arena, const char *path, Checkpoint *out)
     for (size_t n = strlen(trimmed); n > 1 && trimmed[n - 1] == '/'; n--) trimmed[n - 1] = '\0';
     if (!path_is_dir(trimmed)) RAISE(MISSING, "resume_from_checkpoint: %s: no such directory", trimmed);
     st = checkpoint_read_manifest(trimmed, true, out);
-    if (st == STATUS_MISSING) st = not_ours(trimmed);
-    else if (st != OK) st = status_prefix(st, "resume_from_checkpoint: the checkpoint is damaged");
+    if (st == STATUS_MISSING)
+        st = not_ours(trimmed);
+    else if (st != OK)
+        st = status_prefix(st, "resume_from_checkpoint: the checkpoint is damaged");
 done:
     return st;
 }
@@ -81,7 +85,8 @@ static Status find_newest(CheckpointStore *store, Arena *arena, Checkpoint *out,
             continue;
         }
         if (*found && l->damage == OK) continue;
-        if (run_id && l->damage == OK && strcmp(run_id, l->manifest.run_id) != 0) continue; /* another run's is no substitute */
+        if (run_id && l->damage == OK && strcmp(run_id, l->manifest.run_id) != 0)
+            continue; /* another run's is no substitute */
         char *path = path_join(arena, store->dir, l->name);
         TRY_MEMORY(path);
         st = checkpoint_read_manifest(path, true, out->path[0] ? &(Checkpoint){0} : out);
@@ -100,8 +105,10 @@ static Status find_newest(CheckpointStore *store, Arena *arena, Checkpoint *out,
     st = OK;
     if (*found && corrupt) log_warning("resuming from %s, the newest good checkpoint", out->path);
     if (!*found && corrupt)
-        RAISE(FORMAT, "%s: no good checkpoint is left (%zu damaged, the last is now %s); to begin anew, remove "
-              "resume_from_checkpoint and choose another output_dir", store->dir, corrupt, moved);
+        RAISE(FORMAT,
+              "%s: no good checkpoint is left (%zu damaged, the last is now %s); to begin anew, remove "
+              "resume_from_checkpoint and choose another output_dir",
+              store->dir, corrupt, moved);
     if (!*found && foreign) {
         char *path = path_join(arena, store->dir, name);
         TRY_MEMORY(path);

@@ -1,6 +1,6 @@
-/* Which checkpoints stay. By serial, of this run only: not by file time, name or step (transformers went wrong with each of
- * these at some time: #11748, #25129, #27138, #37260, #35782). Called after the newest is on disk, so the one resumed from,
- * which has a smaller serial, needs no protection of its own any more. */
+/* Which checkpoints stay. By serial, of this run only: not by file time, name or step (transformers went wrong with
+ * each of these at some time: #11748, #25129, #27138, #37260, #35782). Called after the newest is on disk, so the one
+ * resumed from, which has a smaller serial, needs no protection of its own any more. */
 #include <string.h>
 
 #include "trainer/checkpoint/checkpoint_internal.h"

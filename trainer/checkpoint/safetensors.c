@@ -1,6 +1,6 @@
-/* Opening a safetensors file: its header is read, parsed, and checked against the file's size until every byte of the data
- * belongs to exactly one tensor. What the checks let through can be read without further thought.
- * Source: the format's README and the reference's reader (safetensors 0.8, tensor.rs: validate). */
+/* Opening a safetensors file: its header is read, parsed, and checked against the file's size until every byte of the
+ * data belongs to exactly one tensor. What the checks let through can be read without further thought. Source: the
+ * format's README and the reference's reader (safetensors 0.8, tensor.rs: validate). */
 #include "trainer/checkpoint/safetensors.h"
 
 #include <inttypes.h>
@@ -20,12 +20,14 @@ static const struct {
     unsigned bits;
     Dtype dtype;
 } types[] = {
-    {"F32", 32, DTYPE_F32},      {"BF16", 16, DTYPE_BF16},    {"F16", 16, DTYPE_F16},      {"F64", 64, DTYPE_F64},
-    {"I64", 64, DTYPE_I64},      {"I32", 32, DTYPE_I32},      {"I16", 16, DTYPE_I16},      {"I8", 8, DTYPE_I8},
-    {"U8", 8, DTYPE_U8},         {"BOOL", 8, DTYPE_BOOL},     {"U16", 16, DTYPE_COUNT},    {"U32", 32, DTYPE_COUNT},
-    {"U64", 64, DTYPE_COUNT},    {"C64", 64, DTYPE_COUNT},    {"F8_E4M3", 8, DTYPE_COUNT}, {"F8_E5M2", 8, DTYPE_COUNT},
-    {"F8_E8M0", 8, DTYPE_COUNT}, {"F8_E4M3FNUZ", 8, DTYPE_COUNT}, {"F8_E5M2FNUZ", 8, DTYPE_COUNT},
-    {"F6_E2M3", 6, DTYPE_COUNT}, {"F6_E3M2", 6, DTYPE_COUNT}, {"F4", 4, DTYPE_COUNT},
+    {"F32", 32, DTYPE_F32},          {"BF16", 16, DTYPE_BF16},    {"F16", 16, DTYPE_F16},
+    {"F64", 64, DTYPE_F64},          {"I64", 64, DTYPE_I64},      {"I32", 32, DTYPE_I32},
+    {"I16", 16, DTYPE_I16},          {"I8", 8, DTYPE_I8},         {"U8", 8, DTYPE_U8},
+    {"BOOL", 8, DTYPE_BOOL},         {"U16", 16, DTYPE_COUNT},    {"U32", 32, DTYPE_COUNT},
+    {"U64", 64, DTYPE_COUNT},        {"C64", 64, DTYPE_COUNT},    {"F8_E4M3", 8, DTYPE_COUNT},
+    {"F8_E5M2", 8, DTYPE_COUNT},     {"F8_E8M0", 8, DTYPE_COUNT}, {"F8_E4M3FNUZ", 8, DTYPE_COUNT},
+    {"F8_E5M2FNUZ", 8, DTYPE_COUNT}, {"F6_E2M3", 6, DTYPE_COUNT}, {"F6_E3M2", 6, DTYPE_COUNT},
+    {"F4", 4, DTYPE_COUNT},
 };
 
 const char *safetensors_type_name(Dtype d)
@@ -38,8 +40,7 @@ const char *safetensors_type_name(Dtype d)
 char *shape_text(const int64_t *shape, int ndim, char text[static 192])
 {
     size_t at = (size_t)snprintf(text, 192, "[");
-    for (int i = 0; i < ndim; i++)
-        at += (size_t)snprintf(text + at, 192 - at, "%s%" PRId64, i ? ", " : "", shape[i]);
+    for (int i = 0; i < ndim; i++) at += (size_t)snprintf(text + at, 192 - at, "%s%" PRId64, i ? ", " : "", shape[i]);
     snprintf(text + at, 192 - at, "]");
     return text;
 }
@@ -81,15 +82,16 @@ static Status read_shape(const Safetensors *s, const cJSON *entry, TensorInfo *t
     cJSON_ArrayForEach(item, shape)
     {
         if (t->ndim == TENSOR_DIMS)
-            return status_raise(STATUS_UNSUPPORTED, "%s: tensor %.*s has more than %d dimensions", s->path, SHOWN, t->name,
-                                TENSOR_DIMS);
+            return status_raise(STATUS_UNSUPPORTED, "%s: tensor %.*s has more than %d dimensions", s->path, SHOWN,
+                                t->name, TENSOR_DIMS);
         if (!whole(item, &size))
-            return status_raise(STATUS_FORMAT, "%s: tensor %.*s: dimension %d is not a size", s->path, SHOWN, t->name, t->ndim);
+            return status_raise(STATUS_FORMAT, "%s: tensor %.*s: dimension %d is not a size", s->path, SHOWN, t->name,
+                                t->ndim);
         t->shape[t->ndim++] = (int64_t)size;
         has_zero |= size == 0;
         if (size && product > (UINT64_C(1) << 60) / size)
-            return status_raise(STATUS_FORMAT, "%s: tensor %.*s: its shape has more elements than a file can hold", s->path,
-                                SHOWN, t->name);
+            return status_raise(STATUS_FORMAT, "%s: tensor %.*s: its shape has more elements than a file can hold",
+                                s->path, SHOWN, t->name);
         if (size) product *= size;
     }
     t->numel = has_zero ? 0 : (int64_t)product;
@@ -102,15 +104,18 @@ static Status read_place(const Safetensors *s, const cJSON *entry, TensorInfo *t
     const cJSON *first = cJSON_IsArray(place) ? place->child : NULL, *second = first ? first->next : NULL;
     char shape[192];
     if (!second || second->next || !whole(first, &t->begin) || !whole(second, &t->end) || t->begin > t->end)
-        return status_raise(STATUS_FORMAT, "%s: tensor %.*s: data_offsets must be two offsets, begin <= end", s->path, SHOWN,
-                            t->name);
+        return status_raise(STATUS_FORMAT, "%s: tensor %.*s: data_offsets must be two offsets, begin <= end", s->path,
+                            SHOWN, t->name);
     if (t->end > s->data_bytes)
-        return status_raise(STATUS_FORMAT, "%s: tensor %.*s ends at byte %" PRIu64 " of %" PRIu64
-                            " bytes of data; the file was cut short, get it again", s->path, SHOWN, t->name, t->end, s->data_bytes);
+        return status_raise(STATUS_FORMAT,
+                            "%s: tensor %.*s ends at byte %" PRIu64 " of %" PRIu64
+                            " bytes of data; the file was cut short, get it again",
+                            s->path, SHOWN, t->name, t->end, s->data_bytes);
     uint64_t want_bits = (uint64_t)t->numel * bits; /* numel <= 2^60 and bits <= 64 may wrap: so compare with care */
     if (t->numel > INT64_MAX / 64 || want_bits % 8 || want_bits / 8 != t->end - t->begin)
-        return status_raise(STATUS_FORMAT, "%s: tensor %.*s: %s %s does not fill the %" PRIu64 " bytes of its data_offsets",
-                            s->path, SHOWN, t->name, t->type, shape_text(t->shape, t->ndim, shape), t->end - t->begin);
+        return status_raise(STATUS_FORMAT,
+                            "%s: tensor %.*s: %s %s does not fill the %" PRIu64 " bytes of its data_offsets", s->path,
+                            SHOWN, t->name, t->type, shape_text(t->shape, t->ndim, shape), t->end - t->begin);
     return OK;
 }
 
@@ -139,7 +144,8 @@ static Status read_metadata(Safetensors *s, const cJSON *object)
     size_t i = 0;
     cJSON_ArrayForEach(item, object)
     {
-        if (!cJSON_IsString(item)) RAISE(FORMAT, "%s: __metadata__: \"%.*s\" is not a string", s->path, SHOWN, item->string);
+        if (!cJSON_IsString(item))
+            RAISE(FORMAT, "%s: __metadata__: \"%.*s\" is not a string", s->path, SHOWN, item->string);
         s->pairs[i] = arena_strdup(s->arena, item->string);
         TRY_MEMORY(s->pairs[i]);
         s->pairs[i + 1] = arena_strdup(s->arena, item->valuestring);
@@ -165,14 +171,16 @@ static Status check_cover(const Safetensors *s)
     for (size_t i = 0; i < s->count; i++) {
         const TensorInfo *t = &s->tensors[i];
         if (t->begin != at)
-            return status_raise(STATUS_FORMAT, "%s: tensor %.*s begins at byte %" PRIu64 " of the data, %s byte %" PRIu64,
-                                s->path, SHOWN, t->name, t->begin,
+            return status_raise(STATUS_FORMAT,
+                                "%s: tensor %.*s begins at byte %" PRIu64 " of the data, %s byte %" PRIu64, s->path,
+                                SHOWN, t->name, t->begin,
                                 t->begin < at ? "inside the tensor before it that ends at" : "leaving a hole from", at);
         at = t->end;
     }
     if (at != s->data_bytes)
-        return status_raise(STATUS_FORMAT, "%s: its tensors need %" PRIu64 " bytes of data, and it has %" PRIu64
-                            "; get it again", s->path, at, s->data_bytes);
+        return status_raise(STATUS_FORMAT,
+                            "%s: its tensors need %" PRIu64 " bytes of data, and it has %" PRIu64 "; get it again",
+                            s->path, at, s->data_bytes);
     return OK;
 }
 
@@ -213,8 +221,10 @@ static Status build(Safetensors *s, const cJSON *header)
     TRY_NEW(s->arena, s->tensors, entries);
     cJSON_ArrayForEach(entry, header)
     {
-        if (strcmp(entry->string, "__metadata__") == 0) TRY(read_metadata(s, entry));
-        else TRY(read_entry(s, entry, &s->tensors[s->count++]));
+        if (strcmp(entry->string, "__metadata__") == 0)
+            TRY(read_metadata(s, entry));
+        else
+            TRY(read_entry(s, entry, &s->tensors[s->count++]));
     }
     if (s->count) qsort(s->tensors, s->count, sizeof *s->tensors, by_place);
     TRY(check_cover(s));
@@ -237,15 +247,16 @@ static Status read_header(Safetensors *s)
     TRY(file_read_at(s->file, length, 8, 0));
     for (int i = 7; i >= 0; i--) size = size << 8 | length[i];
     if (size > SAFETENSORS_HEADER_LIMIT)
-        RAISE(FORMAT, "%s: a header of %" PRIu64 " bytes is more than the %d allowed; not a safetensors file?", s->path, size,
-              SAFETENSORS_HEADER_LIMIT);
+        RAISE(FORMAT, "%s: a header of %" PRIu64 " bytes is more than the %d allowed; not a safetensors file?", s->path,
+              size, SAFETENSORS_HEADER_LIMIT);
     if (size > bytes - 8)
-        RAISE(FORMAT, "%s: a header of %" PRIu64 " bytes in a file of %" PRIu64 "; it was cut short, get it again", s->path,
-              size, bytes);
+        RAISE(FORMAT, "%s: a header of %" PRIu64 " bytes in a file of %" PRIu64 "; it was cut short, get it again",
+              s->path, size, bytes);
     text = malloc(size + 1);
     if (!text) RAISE(MEMORY, "%s: out of memory", s->path);
     TRY(file_read_at(s->file, text, size, 8));
-    if (size == 0 || text[0] != '{') RAISE(FORMAT, "%s: its header does not begin with {; not a safetensors file?", s->path);
+    if (size == 0 || text[0] != '{')
+        RAISE(FORMAT, "%s: its header does not begin with {; not a safetensors file?", s->path);
     s->data_at = 8 + size;
     s->data_bytes = bytes - s->data_at;
     TRY(json_parse(text, size, s->path, &header));

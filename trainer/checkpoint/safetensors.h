@@ -1,8 +1,8 @@
 /* Tensors in files of the safetensors format, and in model directories made of them.
  *
- * A file is: u64 length of the header, the header (JSON: name -> dtype, shape, place), the data, all little-endian. Every
- * header is treated as hostile: what does not describe exactly the bytes of the file is STATUS_FORMAT, never a crash.
- * Reading is by pread and thread-safe; nothing is mapped unless tensor_map asks. */
+ * A file is: u64 length of the header, the header (JSON: name -> dtype, shape, place), the data, all little-endian.
+ * Every header is treated as hostile: what does not describe exactly the bytes of the file is STATUS_FORMAT, never a
+ * crash. Reading is by pread and thread-safe; nothing is mapped unless tensor_map asks. */
 #ifndef HONE_CHECKPOINT_SAFETENSORS_H
 #define HONE_CHECKPOINT_SAFETENSORS_H
 
@@ -27,7 +27,7 @@ typedef struct TensorInfo {
     int ndim;
     int64_t shape[TENSOR_DIMS];
     int64_t numel;
-    uint64_t begin, end;   /* bytes from the start of the file's data */
+    uint64_t begin, end; /* bytes from the start of the file's data */
     const Safetensors *file;
 } TensorInfo;
 
@@ -37,14 +37,14 @@ void safetensors_close(Safetensors *s);
 const char *safetensors_path(const Safetensors *s);
 uint64_t safetensors_file_bytes(const Safetensors *s);
 size_t safetensors_count(const Safetensors *s);
-const TensorInfo *safetensors_at(const Safetensors *s, size_t i); /* in the order of the data */
+const TensorInfo *safetensors_at(const Safetensors *s, size_t i);           /* in the order of the data */
 const TensorInfo *safetensors_find(const Safetensors *s, const char *name); /* NULL: not there */
 /* The value of a key of __metadata__, NULL when absent; and the pairs in the file's order, false beyond the last. */
 const char *safetensors_metadata(const Safetensors *s, const char *key);
 bool safetensors_metadata_at(const Safetensors *s, size_t i, const char **key, const char **value);
 
-/* Elements [first, first + count) of a tensor into `out`, converted to `as`: among F32, BF16, F16 and F64 (to nearest even);
- * any other pair of types must be equal. Thread-safe. */
+/* Elements [first, first + count) of a tensor into `out`, converted to `as`: among F32, BF16, F16 and F64 (to nearest
+ * even); any other pair of types must be equal. Thread-safe. */
 Status tensor_read(const TensorInfo *t, int64_t first, int64_t count, Dtype as, void *out);
 /* The tensor's bytes in a read-only map of its file, made at the first call and kept until the file is closed; *data is
  * NULL for an empty tensor. The address is as aligned as the file happens to have it. */
@@ -52,7 +52,7 @@ Status tensor_map(const TensorInfo *t, const void **data);
 /* "[2, 3]" into text, for messages; returns text. */
 char *shape_text(const int64_t *shape, int ndim, char text[static 192]);
 
-/* ---- a model: one file, or shards with an index --------------------------------------------------------------------- */
+/* ---- a model: one file, or shards with an index ---- */
 typedef struct TensorStore TensorStore;
 
 /* path: a .safetensors file, or a directory with model.safetensors, or else with model.safetensors.index.json and its
@@ -67,8 +67,9 @@ size_t tensor_store_count(const TensorStore *store);
 const TensorInfo *tensor_store_at(const TensorStore *store, size_t i); /* file by file, in the order of the data */
 const TensorInfo *tensor_store_find(const TensorStore *store, const char *name); /* NULL: not there */
 
-/* ---- conversion ------------------------------------------------------------------------------------------------------ */
-/* n elements from x to y, among F32, BF16, F16, F64 (nearest even; NaN stays NaN) or between equal types. No overlap. */
+/* ---- conversion ---- */
+/* n elements from x to y, among F32, BF16, F16, F64 (nearest even; NaN stays NaN) or between equal types. No overlap.
+ */
 bool convertible(Dtype to, Dtype from);
 void convert_elements(Dtype to, void *y, Dtype from, const void *x, int64_t n);
 

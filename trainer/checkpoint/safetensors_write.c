@@ -36,9 +36,9 @@ static int by_file_order(const void *a, const void *b)
     const TensorSpec *x = ((const Key *)a)->spec, *y = ((const Key *)b)->spec;
     size_t xb = dtype_bytes(x->dtype), yb = dtype_bytes(y->dtype);
     /* The reference sorts by its list of dtypes, which goes by size and, within one size, has its own order. */
-    static const unsigned char rank[DTYPE_COUNT] = {[DTYPE_BOOL] = 0, [DTYPE_U8] = 1, [DTYPE_I8] = 2,  [DTYPE_I16] = 3,
-                                                    [DTYPE_F16] = 4,  [DTYPE_BF16] = 5, [DTYPE_I32] = 6, [DTYPE_F32] = 7,
-                                                    [DTYPE_F64] = 8,  [DTYPE_I64] = 9};
+    static const unsigned char rank[DTYPE_COUNT] = {
+        [DTYPE_BOOL] = 0, [DTYPE_U8] = 1,  [DTYPE_I8] = 2,  [DTYPE_I16] = 3, [DTYPE_F16] = 4,
+        [DTYPE_BF16] = 5, [DTYPE_I32] = 6, [DTYPE_F32] = 7, [DTYPE_F64] = 8, [DTYPE_I64] = 9};
     if (xb != yb) return xb > yb ? -1 : 1;
     if (x->dtype != y->dtype) return rank[x->dtype] > rank[y->dtype] ? -1 : 1;
     return strcmp(x->name, y->name);
@@ -172,9 +172,11 @@ Status safetensors_write(SafetensorsWriter *w, Dtype from, const void *data, int
     const TensorSpec *spec = &w->specs[w->order[w->due]];
     size_t from_bytes = dtype_bytes(from), to_bytes = dtype_bytes(spec->dtype);
     if (n < 0 || n > spec_numel(spec) - w->filled)
-        RAISE(BUG, "%s: tensor %s: %" PRId64 " elements after %" PRId64 " are too many", w->path, spec->name, n, w->filled);
+        RAISE(BUG, "%s: tensor %s: %" PRId64 " elements after %" PRId64 " are too many", w->path, spec->name, n,
+              w->filled);
     if (!convertible(spec->dtype, from))
-        RAISE(BUG, "%s: tensor %s: %s cannot be written as %s", w->path, spec->name, dtype_name(from), dtype_name(spec->dtype));
+        RAISE(BUG, "%s: tensor %s: %s cannot be written as %s", w->path, spec->name, dtype_name(from),
+              dtype_name(spec->dtype));
     int64_t step = (int64_t)(BLOCK_BYTES / to_bytes);
     for (int64_t i = 0; i < n; i += step) {
         int64_t m = n - i < step ? n - i : step;

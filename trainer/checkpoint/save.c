@@ -1,5 +1,6 @@
-/* Beginning a save, and learning how it ended. What can fail here fails the save, not the run: it is logged, remembered, and
- * the run trains on. Only a group that cannot agree, or a bug of the caller's, comes back as an error. */
+/* Beginning a save, and learning how it ended. What can fail here fails the save, not the run: it is logged,
+ * remembered, and the run trains on. Only a group that cannot agree, or a bug of the caller's, comes back as an error.
+ */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,8 +27,8 @@ static Status job_new(CheckpointStore *store, const SaveRequest *request, SaveJo
     job->best_step = request->best_step;
     job->serial = store->serial;
     job->begun_s = clock_seconds();
-    job->temporary = arena_printf(arena, "%s/.tmp-checkpoint-%" PRId64 "-%s-%" PRIu64, store->dir, job->step, store->run_id,
-                                  job->serial);
+    job->temporary = arena_printf(arena, "%s/.tmp-checkpoint-%" PRId64 "-%s-%" PRIu64, store->dir, job->step,
+                                  store->run_id, job->serial);
     TRY_MEMORY(job->temporary);
     job->final = arena_printf(arena, "%s/checkpoint-%" PRId64, store->dir, job->step);
     TRY_MEMORY(job->final);
@@ -105,8 +106,10 @@ Status checkpoint_save_begin(CheckpointStore *store, const SaveRequest *request)
         job->status = st;
         snprintf(job->message, sizeof job->message, "%s", status_message());
         snapshot_abandon(&store->snapshot, 0);
-        if (!store_is_first(store)) peer_say_failed(job);
-        else if (dir_remove(job->temporary) != OK) log_warning("what a failed save left stays: %s", status_message());
+        if (!store_is_first(store))
+            peer_say_failed(job);
+        else if (dir_remove(job->temporary) != OK)
+            log_warning("what a failed save left stays: %s", status_message());
         atomic_store(&job->over, true);
     }
     return OK;

@@ -1,7 +1,7 @@
-/* The finished model into output_dir itself, where files have fixed names: all are written and synced in a directory of their
- * own, then renamed one by one. The index goes after its shards, and files that would outlive their layout go last, so
- * that a reader meets the old model or the new one; only a crash between the renames of several shards can mix them, and
- * then the checkpoint that was saved before is the model to use. */
+/* The finished model into output_dir itself, where files have fixed names: all are written and synced in a directory of
+ * their own, then renamed one by one. The index goes after its shards, and files that would outlive their layout go
+ * last, so that a reader meets the old model or the new one; only a crash between the renames of several shards can mix
+ * them, and then the checkpoint that was saved before is the model to use. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,8 @@ static Status remove_stale(Arena *arena, const char *dir, const char *base, cons
     TRY_MEMORY(index);
     TRY(dir_list(dir, arena, &names, &n));
     for (size_t i = 0; i < n; i++) {
-        bool stale = is_shard(names[i], base) || strcmp(names[i], single) == 0 || (count == 1 && strcmp(names[i], index) == 0);
+        bool stale =
+            is_shard(names[i], base) || strcmp(names[i], single) == 0 || (count == 1 && strcmp(names[i], index) == 0);
         if (!stale || among(names[i], files, count)) continue;
         path = path_join(arena, dir, names[i]);
         TRY_MEMORY(path);
@@ -60,8 +61,8 @@ done:
     return st;
 }
 
-static Status write_model(CheckpointStore *store, Arena *arena, const char *base, const NamedTensor *tensors, size_t count,
-                          const SmallFile *files, size_t file_count)
+static Status write_model(CheckpointStore *store, Arena *arena, const char *base, const NamedTensor *tensors,
+                          size_t count, const SmallFile *files, size_t file_count)
 {
     Status st = OK;
     LiveFile *live;

@@ -1,6 +1,6 @@
-/* Splitting a model over files, and the index that says which tensor is where. A file gets its number when it is full: one
- * that holds a single large tensor comes before the file that was being filled when that tensor came.
- * Source: huggingface_hub 2.4, serialization/_base.py split_state_dict_into_shards_factory. */
+/* Splitting a model over files, and the index that says which tensor is where. A file gets its number when it is full:
+ * one that holds a single large tensor comes before the file that was being filled when that tensor came. Source:
+ * huggingface_hub 2.4, serialization/_base.py split_state_dict_into_shards_factory. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,8 @@ static void split(const TensorSpec *specs, size_t count, uint64_t max_bytes, Sha
     if (taken || !plan->files) plan->files++;
 }
 
-Status shard_plan(Arena *arena, const char *base, const TensorSpec *specs, size_t count, uint64_t max_bytes, ShardPlan *out)
+Status shard_plan(Arena *arena, const char *base, const TensorSpec *specs, size_t count, uint64_t max_bytes,
+                  ShardPlan *out)
 {
     Status st = OK;
     *out = (ShardPlan){0};
@@ -56,9 +57,8 @@ Status shard_plan(Arena *arena, const char *base, const TensorSpec *specs, size_
     split(specs, count, max_bytes ? max_bytes : DEFAULT_SHARD_BYTES, out);
     TRY_NEW(arena, out->names, out->files);
     for (size_t i = 0; i < out->files; i++) {
-        out->names[i] = out->files == 1
-                            ? arena_printf(arena, "%s.safetensors", base)
-                            : arena_printf(arena, "%s-%05zu-of-%05zu.safetensors", base, i + 1, out->files);
+        out->names[i] = out->files == 1 ? arena_printf(arena, "%s.safetensors", base)
+                                        : arena_printf(arena, "%s-%05zu-of-%05zu.safetensors", base, i + 1, out->files);
         TRY_MEMORY(out->names[i]);
     }
     if (out->files > 1) {
@@ -73,9 +73,13 @@ typedef struct Row {
     const char *tensor, *file;
 } Row;
 
-static int by_tensor(const void *a, const void *b) { return strcmp(((const Row *)a)->tensor, ((const Row *)b)->tensor); }
+static int by_tensor(const void *a, const void *b)
+{
+    return strcmp(((const Row *)a)->tensor, ((const Row *)b)->tensor);
+}
 
-Status shard_index(Arena *arena, const ShardPlan *plan, const TensorSpec *specs, size_t count, char **text, size_t *size)
+Status shard_index(Arena *arena, const ShardPlan *plan, const TensorSpec *specs, size_t count, char **text,
+                   size_t *size)
 {
     Status st = OK;
     Text t = {0};
@@ -83,8 +87,10 @@ Status shard_index(Arena *arena, const ShardPlan *plan, const TensorSpec *specs,
     TRY_NEW(arena, rows, count);
     for (size_t i = 0; i < count; i++) rows[i] = (Row){specs[i].name, plan->names[plan->file_of[i]]};
     if (count) qsort(rows, count, sizeof *rows, by_tensor);
-    text_printf(&t, "{\n  \"metadata\": {\n    \"total_parameters\": %" PRId64 ",\n    \"total_size\": %" PRIu64
-                "\n  },\n  \"weight_map\": {", plan->total_parameters, plan->total_bytes);
+    text_printf(&t,
+                "{\n  \"metadata\": {\n    \"total_parameters\": %" PRId64 ",\n    \"total_size\": %" PRIu64
+                "\n  },\n  \"weight_map\": {",
+                plan->total_parameters, plan->total_bytes);
     for (size_t i = 0; i < count; i++) {
         text_printf(&t, "%s\n    ", i ? "," : "");
         json_add_string(&t, rows[i].tensor, strlen(rows[i].tensor));
@@ -104,9 +110,8 @@ Status size_parse(const char *text, uint64_t *out)
     static const struct {
         const char *name;
         double bytes;
-    } units[] = {{"", 1},       {"B", 1},          {"KB", 1e3},           {"MB", 1e6},
-                 {"GB", 1e9},   {"TB", 1e12},      {"KiB", 1024},         {"MiB", 1048576},
-                 {"GiB", 1073741824}, {"TiB", 1099511627776}};
+    } units[] = {{"", 1},      {"B", 1},      {"KB", 1e3},      {"MB", 1e6},         {"GB", 1e9},
+                 {"TB", 1e12}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"TiB", 1099511627776}};
     char *end;
     double value = strtod(text, &end);
     while (*end == ' ') end++;

@@ -1,5 +1,6 @@
-/* How guards and the writer hand chunks to each other: one atomic state each, and a lock only for the memory budget and for
- * waiting. A guard waits when the budget is spent, until the writer has taken the chunk or has given budget back. */
+/* How guards and the writer hand chunks to each other: one atomic state each, and a lock only for the memory budget and
+ * for waiting. A guard waits when the budget is spent, until the writer has taken the chunk or has given budget back.
+ */
 #include "trainer/checkpoint/snapshot.h"
 
 #include <sched.h>
@@ -110,8 +111,10 @@ const void *snapshot_take(Snapshot *s, size_t i, void *buffer)
     Chunk *c = &s->chunks[i];
     const void *data = buffer;
     while (!enter(c) && atomic_load(&c->state) != COPIED) sched_yield(); /* a guard is copying it: microseconds */
-    if (c->copy) data = c->copy; /* BUSY by us: copy is NULL; COPIED: it is the guard's, complete */
-    else memcpy(buffer, c->at, c->bytes);
+    if (c->copy)
+        data = c->copy; /* BUSY by us: copy is NULL; COPIED: it is the guard's, complete */
+    else
+        memcpy(buffer, c->at, c->bytes);
     atomic_store(&c->state, DONE);
     atomic_fetch_sub(&s->left, 1);
     wake(s, 0);
@@ -152,8 +155,10 @@ static bool reserve(Snapshot *s, const Chunk *c)
         clock_gettime(CLOCK_MONOTONIC, &to);
         atomic_fetch_add(&s->wait_ns, (uint64_t)((to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec));
     }
-    if (s->used + c->bytes > s->budget) ours = false;
-    else s->used += c->bytes;
+    if (s->used + c->bytes > s->budget)
+        ours = false;
+    else
+        s->used += c->bytes;
     if (s->used > s->peak) s->peak = s->used;
     pthread_mutex_unlock(&s->lock);
     return ours;
@@ -185,8 +190,10 @@ void snapshot_guard(Snapshot *s, const void *p, size_t bytes)
     size_t low = 0, high = s->count; /* the first chunk that may reach beyond begin */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (s->reach[middle] > begin) high = middle;
-        else low = middle + 1;
+        if (s->reach[middle] > begin)
+            high = middle;
+        else
+            low = middle + 1;
     }
     for (; low < s->count && s->by_address[low]->at < end; low++) {
         Chunk *c = s->by_address[low];

@@ -1,7 +1,8 @@
 /* Live memory that a writer thread is writing while others want to overwrite it.
  *
- * The memory is cut into chunks of at most 256 KiB, in the order in which they will be written. A chunk is live until the
- * writer takes it (copying it to its own buffer first, so that nobody ever waits for a disk) or a guard copies it aside.
+ * The memory is cut into chunks of at most 256 KiB, in the order in which they will be written. A chunk is live until
+ * the writer takes it (copying it to its own buffer first, so that nobody ever waits for a disk) or a guard copies it
+ * aside.
  *
  *     LIVE --writer--> BUSY --> DONE        LIVE --guard--> BUSY --> COPIED --writer--> DONE
  */
@@ -33,8 +34,8 @@ typedef struct Snapshot {
     const char **reach; /* [i]: the furthest end of by_address[0..i], for overlapping tensors */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    uint64_t budget;                  /* bytes */
-    uint64_t used, peak;              /* under lock */
+    uint64_t budget;     /* bytes */
+    uint64_t used, peak; /* under lock */
     _Atomic uint64_t wait_ns;
 } Snapshot;
 
@@ -46,7 +47,8 @@ void snapshot_clear(Snapshot *s);
 Status snapshot_add(Snapshot *s, const void *at, uint64_t bytes, size_t element);
 /* From here on guards protect what was added. */
 Status snapshot_start(Snapshot *s);
-/* The writer: bytes of chunk i, in `buffer` (CHUNK_BYTES) or in the copy. Give the pointer to snapshot_release afterwards. */
+/* The writer: bytes of chunk i, in `buffer` (CHUNK_BYTES) or in the copy. Give the pointer to snapshot_release
+ * afterwards. */
 const void *snapshot_take(Snapshot *s, size_t i, void *buffer);
 void snapshot_release(Snapshot *s, size_t i);
 /* The writer gives up: chunks from `first` on are nobody's any more. */

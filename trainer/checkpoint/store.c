@@ -26,7 +26,8 @@ Status store_broadcast(CheckpointStore *store, void *data, size_t size)
 static Status draw_run_id(char run_id[static 33])
 {
     unsigned char random[16];
-    if (getrandom(random, sizeof random, 0) != sizeof random) return status_raise(STATUS_IO, "no random numbers from the system");
+    if (getrandom(random, sizeof random, 0) != sizeof random)
+        return status_raise(STATUS_IO, "no random numbers from the system");
     for (int i = 0; i < 16; i++) snprintf(run_id + 2 * i, 3, "%02x", random[i]);
     return OK;
 }
@@ -63,7 +64,9 @@ static Status take_directory(CheckpointStore *store, const CheckpointOptions *op
     Status st = OK;
     char **names;
     size_t n;
-    double wait_s = options->lock_wait_s == 0 ? DEFAULT_LOCK_WAIT_S : options->lock_wait_s < 0 ? 0 : options->lock_wait_s;
+    double wait_s = options->lock_wait_s == 0  ? DEFAULT_LOCK_WAIT_S
+                    : options->lock_wait_s < 0 ? 0
+                                               : options->lock_wait_s;
     Arena *arena = NULL;
     TRY(arena_new(&arena));
     TRY(make_durable(arena, store->dir));

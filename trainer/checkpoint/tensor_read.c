@@ -15,7 +15,8 @@ Status tensor_read(const TensorInfo *t, int64_t first, int64_t count, Dtype as, 
     if (!convertible(as, t->dtype))
         RAISE(UNSUPPORTED, "%s: tensor %s is %s and cannot be read as %s", s->path, t->name, t->type, dtype_name(as));
     if (first < 0 || count < 0 || first > t->numel || count > t->numel - first)
-        RAISE(BUG, "%s: tensor %s: elements %" PRId64 " + %" PRId64 " of %" PRId64, s->path, t->name, first, count, t->numel);
+        RAISE(BUG, "%s: tensor %s: elements %" PRId64 " + %" PRId64 " of %" PRId64, s->path, t->name, first, count,
+              t->numel);
     size_t from_bytes = dtype_bytes(t->dtype), to_bytes = dtype_bytes(as);
     uint64_t at = s->data_at + t->begin + (uint64_t)first * from_bytes;
     if (as == t->dtype) {

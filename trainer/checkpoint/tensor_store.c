@@ -47,7 +47,8 @@ static Status collect(TensorStore *store, const char *where)
         for (size_t i = 0; i < safetensors_count(store->files[f]); i++) {
             const TensorInfo *t = safetensors_at(store->files[f], i);
             if (!name_table_add(&store->names, t))
-                RAISE(FORMAT, "%s: tensor %.*s is in two files, the second is %s", where, SHOWN, t->name, t->file->path);
+                RAISE(FORMAT, "%s: tensor %.*s is in two files, the second is %s", where, SHOWN, t->name,
+                      t->file->path);
             store->tensors[n++] = t;
         }
 done:
@@ -100,8 +101,8 @@ static Status check_index(TensorStore *store, const char *where, const cJSON *ma
     {
         const TensorInfo *t = tensor_store_find(store, item->string);
         if (!t)
-            RAISE(FORMAT, "%s: tensor %.*s is not in %.*s; get the model's files again", where, SHOWN, item->string, SHOWN,
-                  item->valuestring);
+            RAISE(FORMAT, "%s: tensor %.*s is not in %.*s; get the model's files again", where, SHOWN, item->string,
+                  SHOWN, item->valuestring);
         if (strcmp(base_name(t->file->path), item->valuestring) != 0)
             RAISE(FORMAT, "%s: tensor %.*s should be in %.*s and is in %s; the files are of two models?", where, SHOWN,
                   item->string, SHOWN, item->valuestring, base_name(t->file->path));
@@ -152,8 +153,10 @@ static Status open_parts(TensorStore *store, const char *dir, const char *base)
         TRY_MEMORY(pickle);
         if (!path_exists(dir)) RAISE(MISSING, "%s: no such directory", dir);
         if (path_exists(pickle))
-            RAISE(MISSING, "%s: has pytorch_model.bin, which hone does not read, and no %s.safetensors; save the model again "
-                  "with safe_serialization=True", dir, base);
+            RAISE(MISSING,
+                  "%s: has pytorch_model.bin, which hone does not read, and no %s.safetensors; save the model again "
+                  "with safe_serialization=True",
+                  dir, base);
         RAISE(MISSING, "%s: has neither %s.safetensors nor %s.safetensors.index.json", dir, base, base);
     }
 done:
@@ -188,7 +191,10 @@ Status tensor_store_open(const char *path, TensorStore **out)
     return store_open(path, is_file ? NULL : "model", out);
 }
 
-Status tensor_store_open_named(const char *dir, const char *base, TensorStore **out) { return store_open(dir, base, out); }
+Status tensor_store_open_named(const char *dir, const char *base, TensorStore **out)
+{
+    return store_open(dir, base, out);
+}
 
 void tensor_store_close(TensorStore *store)
 {
@@ -202,4 +208,7 @@ size_t tensor_store_files(const TensorStore *store) { return store->file_count; 
 const Safetensors *tensor_store_file(const TensorStore *store, size_t i) { return store->files[i]; }
 size_t tensor_store_count(const TensorStore *store) { return store->count; }
 const TensorInfo *tensor_store_at(const TensorStore *store, size_t i) { return store->tensors[i]; }
-const TensorInfo *tensor_store_find(const TensorStore *store, const char *name) { return name_table_find(&store->names, name); }
+const TensorInfo *tensor_store_find(const TensorStore *store, const char *name)
+{
+    return name_table_find(&store->names, name);
+}

@@ -1,5 +1,5 @@
-/* The writer thread: one rank's files of one checkpoint, then, on rank 0, publication: the other ranks' notes, the manifest,
- * the rename, rotation. Each step is on disk before the next one relies on it. */
+/* The writer thread: one rank's files of one checkpoint, then, on rank 0, publication: the other ranks' notes, the
+ * manifest, the rename, rotation. Each step is on disk before the next one relies on it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 #include "trainer/checkpoint/checkpoint_internal.h"
 #include "trainer/checkpoint/safetensors_internal.h"
 
-static Status write_tensor(SafetensorsWriter *w, const LiveFile *file, size_t i, Snapshot *snapshot, size_t *chunk, void *buffer)
+static Status write_tensor(SafetensorsWriter *w, const LiveFile *file, size_t i, Snapshot *snapshot, size_t *chunk,
+                           void *buffer)
 {
     Status st = OK;
     int64_t numel = spec_numel(&file->specs[i]);
@@ -80,8 +81,8 @@ done:
     return st;
 }
 
-/* A checkpoint of this step is there already. One of this run waits beside until the new one is published; another run's is
- * not ours to delete. */
+/* A checkpoint of this step is there already. One of this run waits beside until the new one is published; another
+ * run's is not ours to delete. */
 static Status make_room(SaveJob *job, char **replaced)
 {
     Status st = OK;
@@ -126,7 +127,10 @@ static Status finish_first(SaveJob *job)
 {
     Status st = OK;
     CheckpointStore *store = job->store;
-    Manifest m = {.serial = job->serial, .step = job->step, .world_size = store->group.size, .files = job->written,
+    Manifest m = {.serial = job->serial,
+                  .step = job->step,
+                  .world_size = store->group.size,
+                  .files = job->written,
                   .count = job->written_count};
     memcpy(m.run_id, store->run_id, sizeof m.run_id);
     if (store->group.size > 1) TRY(peers_collect(job, &m.files, &m.count));
@@ -159,8 +163,10 @@ void *writer_thread(void *argument)
     if (st != OK) {
         job->status = st;
         snprintf(job->message, sizeof job->message, "%s", status_message());
-        if (first) remove_temporary(job);
-        else peer_say_failed(job);
+        if (first)
+            remove_temporary(job);
+        else
+            peer_say_failed(job);
     }
     job->seconds = clock_seconds() - job->begun_s;
     atomic_store(&job->over, true);

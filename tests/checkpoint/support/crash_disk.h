@@ -1,11 +1,13 @@
-/* A disk that crashes. A hook records every operation on files; replaying a prefix of them into a model of a file system gives
- * what a machine would find after losing power at that moment, under several assumptions about what reached the disk:
+/* A disk that crashes. A hook records every operation on files; replaying a prefix of them into a model of a file
+ * system gives what a machine would find after losing power at that moment, under several assumptions about what
+ * reached the disk:
  *
  *   ALL       everything did
  *   SYNCED    only what fsync promised: data of synced files, names of synced directories (POSIX gives no more)
  *   NAMES     all names, but the data of synced files only: others are empty (ext4 before 2.6.30, XFS)
  *   ZEROS     all names and lengths, but data that was not synced is zeros
- *   HALF      as NAMES, but half of the unsynced data is there */
+ *   HALF      as NAMES, but half of the unsynced data is there
+ *   DEEP      all, but of the root only the synced names: what was done later reached the disk first */
 #ifndef HONE_TESTS_CRASH_DISK_H
 #define HONE_TESTS_CRASH_DISK_H
 
@@ -16,9 +18,9 @@
 
 #include "trainer/base/file.h"
 
-typedef enum CrashMode { CRASH_ALL, CRASH_SYNCED, CRASH_NAMES, CRASH_ZEROS, CRASH_HALF, CRASH_MODES } CrashMode;
+ *   DEEP      all, but of the root only the synced names: what was done later reached the disk first */
 
-/* ---- recording --------------------------------------------------------------------------------------------------------- */
+/* ---- recording ---- */
 typedef struct Recorded {
     FileOp op;
     char *path, *to, *data;
@@ -73,7 +75,7 @@ static inline void recording_free(Recording *r)
     *r = (Recording){.lock = PTHREAD_MUTEX_INITIALIZER};
 }
 
-/* ---- the model --------------------------------------------------------------------------------------------------------- */
+/* ---- the model ---- */
 typedef struct Node Node;
 typedef struct Name {
     char text[128];
@@ -96,7 +98,8 @@ typedef struct Disk {
 static inline Name *disk_name(Node *dir, const char *text, size_t length)
 {
     for (size_t i = 0; i < dir->count; i++)
-        if (strlen(dir->names[i].text) == length && memcmp(dir->names[i].text, text, length) == 0) return &dir->names[i];
+        if (strlen(dir->names[i].text) == length && memcmp(dir->names[i].text, text, length) == 0)
+            return &dir->names[i];
     return NULL;
 }
 
@@ -216,24 +219,25 @@ static inline const char *disk_apply(Disk *d, const Recorded *o)
 }
 
 /* Writes what is left after the crash into the real directory `path`. */
-static inline bool disk_restore(const Node *dir, const char *path, CrashMode mode)
+static inline bool disk_restore_into(const Node *dir, const char *path, CrashMode mode, bool is_root)
 {
-    const Name *names = mode == CRASH_SYNCED ? dir->synced_names : dir->names;
-    size_t count = mode == CRASH_SYNCED ? dir->synced_count : dir->count;
+    bool synced_only = mode == CRASH_SYNCED || (mode == CRASH_DEEP && is_root);
+    const Name *names = synced_only ? dir->synced_names : dir->names;
+    size_t count = synced_only ? dir->synced_count : dir->count;
     char inner[1024];
     for (size_t i = 0; i < count; i++) {
         const Node *n = names[i].node;
         if (strlen(path) + strlen(names[i].text) + 2 > sizeof inner) return false;
         strcat(strcat(strcpy(inner, path), "/"), names[i].text);
         if (n->is_dir) {
-            if (dir_make(inner) != OK || !disk_restore(n, inner, mode)) return false;
+            if (dir_make(inner) != OK || !disk_restore_into(n, inner, mode, false)) return false;
             continue;
         }
         bool clean = n->synced == n->data && n->synced_size == n->size && n->size;
-        size_t size = mode == CRASH_ALL || mode == CRASH_ZEROS || clean ? n->size
-                      : mode == CRASH_HALF                              ? (n->size > n->synced_size ? n->size / 2 : n->size)
-                                                                        : n->synced_size;
-        const char *data = mode == CRASH_ALL || mode == CRASH_HALF || clean ? n->data : n->synced;
+        size_t size = mode == CRASH_ALL || mode == CRASH_DEEP || mode == CRASH_ZEROS || clean ? n->size
+                      : mode == CRASH_HALF ? (n->size > n->synced_size ? n->size / 2 : n->size)
+                                           : n->synced_size;
+        const char *data = mode == CRASH_ALL || mode == CRASH_DEEP || mode == CRASH_HALF || clean ? n->data : n->synced;
         static const char zeros[1 << 16];
         if (mode == CRASH_ZEROS && !clean) data = zeros, size = size < sizeof zeros ? size : sizeof zeros;
         File *f;
@@ -242,6 +246,11 @@ static inline bool disk_restore(const Node *dir, const char *path, CrashMode mod
         if (file_close(f) != OK || !ok) return false;
     }
     return true;
+}
+
+static inline bool disk_restore(const Disk *d, const char *path, CrashMode mode)
+{
+    return disk_restore_into(&d->root, path, mode, true);
 }
 
 #endif

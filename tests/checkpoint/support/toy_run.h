@@ -1,5 +1,5 @@
-/* A run without a model: flat arrays whose every element is a function of the step, so that what is loaded can be checked
- * against the step it claims to be of. Also ranks that are threads. */
+/* A run without a model: flat arrays whose every element is a function of the step, so that what is loaded can be
+ * checked against the step it claims to be of. Also ranks that are threads. */
 #ifndef HONE_TESTS_TOY_RUN_H
 #define HONE_TESTS_TOY_RUN_H
 
@@ -54,8 +54,11 @@ static inline Toy *toy_new(int rank, int size, int64_t scale)
         const char *name;
         int ndim;
         int64_t shape[2];
-    } shapes[TOY_PARAMETERS] = {
-        {"wte.weight", 2, {17, 5}}, {"h.0.ln.bias", 1, {5}}, {"h.0.weight", 2, {11, 13}}, {"scalar", 0, {0}}, {"empty", 1, {0}}};
+    } shapes[TOY_PARAMETERS] = {{"wte.weight", 2, {17, 5}},
+                                {"h.0.ln.bias", 1, {5}},
+                                {"h.0.weight", 2, {11, 13}},
+                                {"scalar", 0, {0}},
+                                {"empty", 1, {0}}};
     Toy *t = calloc(1, sizeof *t);
     t->rank = rank;
     t->size = size;
@@ -101,7 +104,8 @@ static inline void toy_set(Toy *t, int64_t step)
     for (int64_t i = 0; i < t->total; i++) t->weights[i] = toy_value(step, 0, i);
     for (size_t r = 0; r < t->piece.range_count; r++)
         for (int64_t i = t->ranges[r].begin; i < t->ranges[r].end; i++)
-            for (int s = 0; s < 2; s++) t->compact[s][t->ranges[r].at + i - t->ranges[r].begin] = toy_value(step, s + 1, i);
+            for (int s = 0; s < 2; s++)
+                t->compact[s][t->ranges[r].at + i - t->ranges[r].begin] = toy_value(step, s + 1, i);
 }
 
 /* NULL when all is as toy_set(step) left it, else what is not. Padding is nobody's. */
@@ -111,13 +115,17 @@ static inline const char *toy_wrong(const Toy *t, int64_t step)
     for (int p = 0; p < TOY_PARAMETERS; p++)
         for (int64_t i = t->parameters[p].offset; i < t->parameters[p].offset + t->parameters[p].numel; i++) {
             if (t->weights[i] != toy_value(step, 0, i))
-                return snprintf(text, sizeof text, "%s, flat %ld: weight %g", t->parameters[p].name, (long)i, t->weights[i]), text;
+                return snprintf(text, sizeof text, "%s, flat %ld: weight %g", t->parameters[p].name, (long)i,
+                                t->weights[i]),
+                       text;
             for (size_t r = 0; r < t->piece.range_count; r++) {
                 if (i < t->ranges[r].begin || i >= t->ranges[r].end) continue;
                 for (int s = 0; s < 2; s++) {
                     float x = t->compact[s][t->ranges[r].at + i - t->ranges[r].begin];
                     if (x != toy_value(step, s + 1, i))
-                        return snprintf(text, sizeof text, "%s, flat %ld: %s %g", t->parameters[p].name, (long)i, t->states[s].name, x), text;
+                        return snprintf(text, sizeof text, "%s, flat %ld: %s %g", t->parameters[p].name, (long)i,
+                                        t->states[s].name, x),
+                               text;
                 }
             }
         }
@@ -132,9 +140,15 @@ static inline Status toy_begin(CheckpointStore *store, const Toy *t, int64_t ste
     SmallFile mine = {rng, "rng", 3};
     files[1].size = (size_t)snprintf(state, sizeof state, "{\"global_step\": %ld}\n", (long)step);
     snprintf(rng, sizeof rng, "rng_state_%d.json", t->rank);
-    SaveRequest r = {.step = step, .best_step = best, .tensors = t->tensors, .tensor_count = TOY_PARAMETERS,
-                     .optimizer = t->piece, .optimizer_metadata = pairs, .optimizer_metadata_count = 1,
-                     .files = t->rank ? &mine : files, .file_count = t->rank ? 1 : 3};
+    SaveRequest r = {.step = step,
+                     .best_step = best,
+                     .tensors = t->tensors,
+                     .tensor_count = TOY_PARAMETERS,
+                     .optimizer = t->piece,
+                     .optimizer_metadata = pairs,
+                     .optimizer_metadata_count = 1,
+                     .files = t->rank ? &mine : files,
+                     .file_count = t->rank ? 1 : 3};
     return checkpoint_save_begin(store, &r);
 }
 
@@ -163,7 +177,7 @@ done:
     return st;
 }
 
-/* ---- ranks that are threads ---------------------------------------------------------------------------------------------- */
+/* ---- ranks that are threads ---- */
 typedef struct Meeting {
     int size;
     pthread_barrier_t barrier;
