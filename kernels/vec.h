@@ -1,12 +1,14 @@
-/* Vectors of VF floats for kernels/cpu: 4, 8 or 16, by what the compiler was told of the CPU, so that kernels are written once, with no #if.
+/* Vectors of VF floats for kernels/cpu: 4, 8 or 16, by what the compiler was told of the CPU, so that kernels are
+ * written once, with no #if.
  *
- * vf, vi, vu are GCC vectors of float, int32_t, uint32_t: + - * / & | ^ ~ << >> and comparisons are the language's (a comparison gives a vi
- * of 0 and -1), (vi)x reinterprets bits. Kernels walk an array in steps of VF with "left" = what is left of it:
+ * vf, vi, vu are GCC vectors of float, int32_t, uint32_t: + - * / & | ^ ~ << >> and comparisons are the language's (a
+ * comparison gives a vi of 0 and -1), (vi)x reinterprets bits. Kernels walk an array in steps of VF, told what is left:
  *     for (int64_t i = 0; i < n; i += VF) vf_put(y + i, vf_get(x + i, n - i) * a, n - i);
  * get and put touch min(VF, left) floats, at any alignment; lanes beyond are 0.
- * Contraction is off (options.cmake): vf_fma says where a product is fused; the base set, which has no such instruction, rounds twice.
- * Sums over lanes go in one fixed order. The functions are minimax polynomials (Lawson iteration, double) after the usual argument
- * reductions (Cody and Waite 1980; Muller, Elementary Functions, 2016): tests/kernels/vec_cases.h bounds their errors. */
+ * Contraction is off (options.cmake): vf_fma says where a product is fused; the base set, which has no such
+ * instruction, rounds twice. Sums over lanes go in one fixed order. The functions are minimax polynomials (Lawson
+ * iteration, double) after the usual argument reductions (Cody and Waite 1980; Muller, Elementary Functions, 2016):
+ * tests/kernels/vec_cases.h bounds their errors. */
 #ifndef HONE_KERNELS_VEC_H
 #define HONE_KERNELS_VEC_H
 
@@ -32,7 +34,7 @@ typedef uint64_t vu64 __attribute__((vector_size(4 * VF)));
 typedef double vd __attribute__((vector_size(4 * VF))); /* VF / 2 doubles */
 typedef float vf_at __attribute__((vector_size(4 * VF), may_alias, aligned(4)));
 
-/* ---- what differs between the sets ------------------------------------------------------------------------------------------- */
+/* ---- what differs between the sets ------------------------------------------------------------------------------- */
 
 #if defined __AVX512F__ && defined __AVX512DQ__ && defined __AVX512BW__ && defined __AVX512VL__
 
@@ -72,7 +74,8 @@ VEC_FN void vf_put_fours(float *p, int64_t stride, vf a)
 }
 VEC_FN vf vf_keep(vf a, vu word, uint32_t threshold) /* a where word >= threshold, else 0 */
 {
-    return (vf)_mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask((__m512i)word, _mm512_set1_epi32((int)threshold)), (__m512)a);
+    return (vf)_mm512_maskz_mov_ps(_mm512_cmpge_epu32_mask((__m512i)word, _mm512_set1_epi32((int)threshold)),
+                                   (__m512)a);
 }
 
 #elif defined __AVX2__ && defined __FMA__
@@ -153,7 +156,7 @@ VEC_FN vf vf_keep(vf a, vu word, uint32_t threshold)
 
 #endif
 
-/* ---- the rest, written once ---------------------------------------------------------------------------------------------------- */
+/* ---- the rest, written once -------------------------------------------------------------------------------------- */
 
 VEC_FN vf vf_load(const float *p) { return *(const vf_at *)p; }
 VEC_FN void vf_store(float *p, vf a) { *(vf_at *)p = a; }
@@ -304,7 +307,7 @@ VEC_FN vf vf_erf(vf a)
     q = vf_fma(q, t, vf_set(-0x1.444470p-1f));
     q = vf_fma(q, t, vf_set(-0x1.212846p+0f));
     q = vf_fma(q, t, vf_set(0x1.70d576p-13f));
-    vf far = 1.0f - vf_exp(q);
+    vf far = 1.0f - vf_exp_negative(q);
     return vf_with_sign(vf_select(vf_abs(a) < 0.925f, near, far), a);
 }
 
@@ -315,13 +318,15 @@ VEC_FN void vf_transpose_fours(vf a[4])
 {
     vu t0 = vu_low32((vu)a[0], (vu)a[1]), t1 = vu_high32((vu)a[0], (vu)a[1]);
     vu t2 = vu_low32((vu)a[2], (vu)a[3]), t3 = vu_high32((vu)a[2], (vu)a[3]);
-    a[0] = (vf)vu_low64(t0, t2), a[1] = (vf)vu_high64(t0, t2), a[2] = (vf)vu_low64(t1, t3), a[3] = (vf)vu_high64(t1, t3);
+    a[0] = (vf)vu_low64(t0, t2), a[1] = (vf)vu_high64(t0, t2);
+    a[2] = (vf)vu_low64(t1, t3), a[3] = (vf)vu_high64(t1, t3);
 }
 
-/* ---- Philox4x32-10 of philox.h, VF counters at once -------------------------------------------------------------------------------- */
+/* ---- Philox4x32-10 of philox.h, VF counters at once -------------------------------------------------------------- */
 
-/* Lane i of out[w] is word w of counter (c0[i], c1[i], c2[i], c3[i]). Even and odd lanes go in 64-bit lanes of their own, whose upper halves
- * are rubbish: the 32 x 32 -> 64 multiplication looks at the lower ones only and yields both halves of the product at once. */
+/* Lane i of out[w] is word w of counter (c0[i], c1[i], c2[i], c3[i]). Even and odd lanes go in 64-bit lanes of their
+ * own, whose upper halves are rubbish: the 32 x 32 -> 64 multiplication looks at the lower ones only and yields both
+ * halves of the product at once. */
 VEC_FN void vu_philox(uint32_t k0, uint32_t k1, vu c0, vu c1, vu c2, vu c3, vu out[4])
 {
     vu64 a0 = (vu64)c0, a1 = (vu64)c1, a2 = (vu64)c2, a3 = (vu64)c3;

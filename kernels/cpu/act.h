@@ -1,7 +1,8 @@
-/* The activations of kernels.h on one vector, and their slopes. `act` is a constant where they are called (ACT_CASES), so that the switch is
- * gone and each activation has a loop of its own.
+/* The activations of kernels.h on one vector, and their slopes. `act` is a constant where they are called (ACT_CASES),
+ * so that the switch is gone and each activation has a loop of its own.
  *   gelu       x Phi(x) (Hendrycks and Gimpel 2016)
- *   gelu_tanh  x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3): one exponential, no cancellation for x << 0 */
+ *   gelu_tanh  x/2 (1 + tanh u) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3): one exponential,
+ *              no cancellation for x << 0 */
 #ifndef HONE_KERNELS_CPU_ACT_H
 #define HONE_KERNELS_CPU_ACT_H
 
@@ -34,7 +35,7 @@ VEC_FN vf act_slope(Activation act, vf x, vf *y)
     case ACT_GELU:
         s = 0.5f + 0.5f * vf_erf(x * ACT_SQRT_HALF);
         *y = x * s;
-        return vf_fma(x * ACT_1_SQRT_2PI, vf_exp(x * x * -0.5f), s);
+        return vf_fma(x * ACT_1_SQRT_2PI, vf_exp_negative(x * x * -0.5f), s);
     case ACT_GELU_TANH:
         s = vf_sigmoid(x * ACT_2_SQRT_2_PI * vf_fma(x * x, vf_set(0.044715f), vf_set(1)));
         *y = x * s;

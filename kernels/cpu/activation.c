@@ -57,7 +57,8 @@ static void activation_forward(Stream *s, Dtype dtype, void *y, const void *pre,
     threads_run(stream_threads(s), (n + BLOCK - 1) / BLOCK, block, &span);
 }
 
-static void activation_backward(Stream *s, Dtype dtype, void *dpre, const void *dy, const void *pre, int64_t n, Activation act)
+static void activation_backward(Stream *s, Dtype dtype, void *dpre, const void *dy, const void *pre, int64_t n,
+                                Activation act)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     Span span = {.y = dpre, .dy = dy, .x = pre, .n = n, .act = act};

@@ -1,5 +1,5 @@
-/* AdamW (Loshchilov and Hutter 2019) with torch's arithmetic (aten FusedAdamKernel.cpp): scalars in double, rounded once; arrays in f32.
- * One pass, seven streams of memory. */
+/* AdamW (Loshchilov and Hutter 2019) with torch's arithmetic (aten FusedAdamKernel.cpp): scalars in double, rounded
+ * once; arrays in f32. One pass, seven streams of memory. */
 #include "kernels/cpu/families.h"
 #include "kernels/vec.h"
 
@@ -31,12 +31,12 @@ static void block(void *context, int64_t task, int thread)
     if (i < end) update(&a, i, end - i);
 }
 
-static void adamw(Stream *s, float *w, float *m, float *v, const float *g, int64_t n, float grad_scale, double lr, double beta1,
-                  double beta2, double eps, double weight_decay, double correction1, double correction2)
+static void adamw(Stream *s, float *w, float *m, float *v, const float *g, int64_t n, float grad_scale, double lr,
+                  double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2)
 {
     AdamW a = {.w = w, .m = m, .v = v, .g = g, .n = n, .grad_scale = grad_scale, .keep = (float)(1 - lr * weight_decay),
-               .beta1_rest = (float)(1 - beta1), .beta2 = (float)beta2, .beta2_rest = (float)(1 - beta2), .eps = (float)eps,
-               .root_correction2 = (float)sqrt(correction2), .step_size = (float)(lr / correction1)};
+               .beta1_rest = (float)(1 - beta1), .beta2 = (float)beta2, .beta2_rest = (float)(1 - beta2),
+               .eps = (float)eps, .root_correction2 = (float)sqrt(correction2), .step_size = (float)(lr / correction1)};
     threads_run(stream_threads(s), (n + KERNEL_BLOCK - 1) / KERNEL_BLOCK, block, &a);
 }
 

@@ -1,6 +1,7 @@
-/* Attention forward (Dao et al. 2022, with queries in lanes: attention.h). A task is a block of queries of one head: it walks the blocks of
- * keys that any of them sees, with a running maximum m and sum l for each query (Milakov and Gimelshein 2018), and out^T [dim, QUERIES].
- * A few queries against many keys (generation with cached keys) would leave lanes empty: they go row by row, keys in lanes where it counts. */
+/* Attention forward (Dao et al. 2022, with queries in lanes: attention.h). A task is a block of queries of one head: it
+ * walks the blocks of keys that any of them sees, with a running maximum m and sum l for each query (Milakov and
+ * Gimelshein 2018), and out^T [dim, QUERIES]. A few queries against many keys (generation with cached keys) would leave
+ * lanes empty: they go row by row, keys in lanes where it counts. */
 #include <assert.h>
 
 #include "kernels/cpu/attention.h"
@@ -36,7 +37,7 @@ VEC_FN void softmax_vector(const Head *h, const Part *p, int64_t v, const Work *
     vf fade = vf_exp_negative(before - base), sum = vf_load(w->sum + v * VF) * fade;
     vf_store(w->most + v * VF, most);
     for (int64_t j = 0; j < keys; j += 4) {
-        vu words[4];
+        vu words[4] = {{0}};
         if (h->drop) part_words(h, p, v, p->from + j, words);
         for (int64_t r = 0; r < 4 && j + r < keys; r++) {
             vf x = vf_exp_negative(vf_load(s + (j + r) * QUERIES) - base);
@@ -57,7 +58,8 @@ VEC_FN void softmax_vector(const Head *h, const Part *p, int64_t v, const Work *
 static void block(const Head *h, int64_t i0, int64_t count, float *out, int64_t out_stride, float *lse, const Work *w)
 {
     int64_t from, to, vectors = up(count, VF) / VF;
-    pack_transposed(w->q_t, h->q + i0 * h->q_stride, h->q_stride, count, h->dim, h->softcap > 0 ? h->scale / h->softcap : h->scale, w->spare);
+    pack_transposed(w->q_t, h->q + i0 * h->q_stride, h->q_stride, count, h->dim,
+                    h->softcap > 0 ? h->scale / h->softcap : h->scale, w->spare);
     memset(w->out_t, 0, (size_t)(h->dim * QUERIES) * sizeof(float));
     for (int64_t i = 0; i < QUERIES; i++) w->most[i] = -INFINITY, w->sum[i] = 0;
     keys_seen(h, i0, count, &from, &to);
@@ -66,8 +68,8 @@ static void block(const Head *h, int64_t i0, int64_t count, float *out, int64_t 
         if (p.first >= p.last) continue;
         part_scores(h, &p, w->q_t, w->scores);
         for (int64_t v = p.first; v < p.last; v++) softmax_vector(h, &p, v, w);
-        Operands o = {.a = h->v + j * h->v_stride, .a_row = 1, .a_step = h->v_stride, .b = w->scores + p.first * VF, .b_row = QUERIES,
-                      .c = w->out_t + p.first * VF, .c_row = QUERIES};
+        Operands o = {.a = h->v + j * h->v_stride, .a_row = 1, .a_step = h->v_stride, .b = w->scores + p.first * VF,
+                      .b_row = QUERIES, .c = w->out_t + p.first * VF, .c_row = QUERIES};
         product(o, h->dim, p.last - p.first, p.to - p.from, true);
     }
     for (int64_t v = 0; v < vectors; v++) {
@@ -82,10 +84,11 @@ static void block(const Head *h, int64_t i0, int64_t count, float *out, int64_t 
     unpack_transposed(out + i0 * out_stride, out_stride, w->out_t, count, h->dim, w->spare);
 }
 
-static Work work_of(Stream *s, int thread, int64_t dim)
+static Work work_of(Stream *s, int thread, int64_t dim, int64_t len_k)
 {
     int64_t floats = 2 * dim * QUERIES + KEYS * QUERIES + 2 * QUERIES + VF * dim;
-    float *p = stream_scratch(s, thread, 0, (size_t)floats * sizeof *p);
+    int64_t row = up(dim, VF) + len_k; /* attention_row's */
+    float *p = stream_scratch(s, thread, 0, (size_t)at_least(floats, row) * sizeof *p);
     Work w = {.q_t = p, .out_t = p + dim * QUERIES, .scores = p + 2 * dim * QUERIES};
     w.most = w.scores + KEYS * QUERIES, w.sum = w.most + QUERIES, w.spare = w.sum + QUERIES;
     return w;
@@ -100,14 +103,20 @@ static void forward_task(void *context, int64_t task, int thread)
     int64_t row = shape->cu_seqlens_q[sequence], rows = shape->cu_seqlens_q[shape->num_seqs];
     Head h = head_of(shape, a->dropout, sequence, head, a->q, a->k, a->v);
     if (i0 >= h.len_q) return;
-    Work w = work_of(a->stream, thread, h.dim);
+    int64_t count = at_most(QUERIES, h.len_q - i0);
+    float *out = a->out + row * shape->out_stride + head * h.dim, *lse = a->lse ? a->lse + head * rows + row : NULL;
+    Work w = work_of(a->stream, thread, h.dim, h.len_k);
     if (stream_failed(a->stream)) return;
-    block(&h, i0, at_most(QUERIES, h.len_q - i0), a->out + row * shape->out_stride + head * h.dim, shape->out_stride,
-          a->lse ? a->lse + head * rows + row : NULL, &w);
+    if (count > FEW_QUERIES) {
+        block(&h, i0, count, out, shape->out_stride, lse, &w);
+        return;
+    }
+    for (int64_t i = i0; i < i0 + count; i++)
+        VARIANT(attention_row)(&h, i, out + i * shape->out_stride, lse ? lse + i : NULL, w.q_t);
 }
 
-static void attention_forward(Stream *s, Dtype dtype, void *out, float *lse, const void *q, const void *k, const void *v,
-                              const AttentionShape *shape, const Dropout *dropout)
+static void attention_forward(Stream *s, Dtype dtype, void *out, float *lse, const void *q, const void *k,
+                              const void *v, const AttentionShape *shape, const Dropout *dropout)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     Forward a = {.stream = s, .out = out, .lse = lse, .q = q, .k = k, .v = v, .shape = shape, .dropout = dropout,

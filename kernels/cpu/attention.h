@@ -1,10 +1,12 @@
-/* What forward (attention.c) and backward (attention_backward.c) share: which keys a block of queries sees, their scores, packing, dropout.
+/* What forward (attention.c) and backward (attention_backward.c) share: which keys a block of queries sees, their
+ * scores, packing, dropout.
  *
- * Queries lie in lanes. A block of QUERIES queries is packed as Q^T [head_dim, QUERIES]; scores of a block of KEYS keys are then
- * S^T = K Q^T [KEYS, QUERIES], a row for each key. So maxima and sums over keys run down the lanes, masks are one comparison a vector, keys
- * and values are only ever broadcast (any stride, any head_dim), and dropout's four words of a counter belong to four rows.
- * Both block sizes divide into fours, so that a quad of dropout's columns is never cut. Blocks begin at the sequence's first query and key: a
- * sequence's bits do not depend on what else is in the batch. */
+ * Queries lie in lanes. A block of QUERIES queries is packed as Q^T [head_dim, QUERIES]; scores of a block of KEYS keys
+ * are then S^T = K Q^T [KEYS, QUERIES], a row for each key. So maxima and sums over keys run down the lanes, masks are
+ * one comparison a vector, keys and values are only ever broadcast (any stride, any head_dim), and dropout's four words
+ * of a counter belong to four rows.
+ * Both block sizes divide into fours, so that a quad of dropout's columns is never cut. Blocks begin at the sequence's
+ * first query and key: a sequence's bits do not depend on what else is in the batch. */
 #ifndef HONE_KERNELS_CPU_ATTENTION_H
 #define HONE_KERNELS_CPU_ATTENTION_H
 
@@ -36,19 +38,23 @@ static inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t up(int64_t a, int64_t unit) { return (a + unit - 1) / unit * unit; }
 
-static inline Head head_of(const AttentionShape *a, const Dropout *d, int32_t sequence, int32_t head, const float *q, const float *k,
-                           const float *v)
+static inline Head head_of(const AttentionShape *a, const Dropout *d, int32_t sequence, int32_t head, const float *q,
+                           const float *k, const float *v)
 {
-    int64_t row_q = a->cu_seqlens_q[sequence], row_k = a->cu_seqlens_k[sequence], kv_head = head / (a->heads / a->kv_heads);
-    Head h = {.q = q + row_q * a->q_stride + (int64_t)head * a->head_dim, .k = k + row_k * a->k_stride + kv_head * a->head_dim,
+    int64_t row_q = a->cu_seqlens_q[sequence], row_k = a->cu_seqlens_k[sequence],
+            kv_head = head / (a->heads / a->kv_heads);
+    Head h = {.q = q + row_q * a->q_stride + (int64_t)head * a->head_dim,
+              .k = k + row_k * a->k_stride + kv_head * a->head_dim,
               .v = v + row_k * a->v_stride + kv_head * a->head_dim, .q_stride = a->q_stride, .k_stride = a->k_stride,
-              .v_stride = a->v_stride, .len_q = a->cu_seqlens_q[sequence + 1] - row_q, .len_k = a->cu_seqlens_k[sequence + 1] - row_k,
-              .dim = a->head_dim, .window = a->window > 0 ? a->window : 0, .scale = a->scale, .softcap = a->softcap,
-              .causal = a->causal, .keep_scale = 1};
+              .v_stride = a->v_stride, .len_q = a->cu_seqlens_q[sequence + 1] - row_q,
+              .len_k = a->cu_seqlens_k[sequence + 1] - row_k, .dim = a->head_dim,
+              .window = a->window > 0 ? a->window : 0, .scale = a->scale, .softcap = a->softcap, .causal = a->causal,
+              .keep_scale = 1};
     h.offset = h.len_k - h.len_q;
     if (!d || !(d->p > 0)) return h;
     h.drop = true;
-    h.key0 = d->seed, h.key1 = PHILOX_DROPOUT | d->update << 8, h.op = d->op | (uint32_t)head << 16, h.sample = (uint32_t)d->sample[sequence];
+    h.key0 = d->seed, h.key1 = PHILOX_DROPOUT | d->update << 8;
+    h.op = d->op | (uint32_t)head << 16, h.sample = (uint32_t)d->sample[sequence];
     h.threshold = dropout_threshold(d->p), h.keep_scale = 1.0f / (1.0f - d->p);
     return h;
 }
@@ -66,7 +72,8 @@ static inline Part part_of(const Head *h, int64_t i0, int64_t count, int64_t fro
     int64_t shift = i0 + h->offset; /* query i0's own key */
     if (h->causal) p.first = at_least(0, from - shift) / VF;
     if (h->window) p.last = at_most(p.last, up(at_least(0, to - 1 + h->window - shift), VF) / VF);
-    p.masked = (h->causal && to - 1 > shift + p.first * VF) || (h->window && from <= shift + p.last * VF - 1 - h->window);
+    p.masked = (h->causal && to - 1 > shift + p.first * VF) ||
+               (h->window && from <= shift + p.last * VF - 1 - h->window);
     return p;
 }
 
@@ -82,8 +89,8 @@ VEC_FN vi sees(const Head *h, const Part *p, int64_t v, int64_t j)
 /* scores [KEYS, QUERIES] of the part from q_t = Q^T: scaled, but neither capped nor masked. */
 static inline void part_scores(const Head *h, const Part *p, const float *q_t, float *scores)
 {
-    Operands o = {.a = h->k + p->from * h->k_stride, .a_row = h->k_stride, .a_step = 1, .b = q_t + p->first * VF, .b_row = QUERIES,
-                  .c = scores + p->first * VF, .c_row = QUERIES};
+    Operands o = {.a = h->k + p->from * h->k_stride, .a_row = h->k_stride, .a_step = 1, .b = q_t + p->first * VF,
+                  .b_row = QUERIES, .c = scores + p->first * VF, .c_row = QUERIES};
     product(o, p->to - p->from, p->last - p->first, h->dim, false);
 }
 
@@ -94,15 +101,18 @@ VEC_FN void part_words(const Head *h, const Part *p, int64_t v, int64_t j, vu wo
     vu_philox(h->key0, h->key1, vu_set((uint32_t)(j / 4)), position, vu_set(h->op), vu_set(h->sample), words);
 }
 
-/* t [dim, QUERIES] = factor * x^T of `rows` rows; lanes up to the next whole vector become 0. spare: VF * dim floats. */
-static void pack_transposed(float *t, const float *x, int64_t stride, int64_t rows, int64_t dim, float factor, float *spare)
+/* t [dim, QUERIES] = factor * x^T of `rows` rows; lanes up to the next whole vector become 0.
+ * spare: VF * dim floats. */
+static inline void pack_transposed(float *t, const float *x, int64_t stride, int64_t rows, int64_t dim, float factor,
+                                   float *spare)
 {
     for (int64_t i = 0; i < rows; i += VF) {
         const float *from = x + i * stride;
         int64_t step = stride, d = 0;
         if (rows - i < VF) {
             memset(spare, 0, (size_t)(VF * dim) * sizeof *spare);
-            for (int64_t r = 0; r < rows - i; r++) memcpy(spare + r * dim, from + r * stride, (size_t)dim * sizeof *spare);
+            for (int64_t r = 0; r < rows - i; r++)
+                memcpy(spare + r * dim, from + r * stride, (size_t)dim * sizeof *spare);
             from = spare, step = dim;
         }
         for (; d + 4 <= dim; d += 4) {
@@ -117,7 +127,7 @@ static void pack_transposed(float *t, const float *x, int64_t stride, int64_t ro
 }
 
 /* x [rows, dim] at `stride` = (t [dim, QUERIES])^T. */
-static void unpack_transposed(float *x, int64_t stride, const float *t, int64_t rows, int64_t dim, float *spare)
+static inline void unpack_transposed(float *x, int64_t stride, const float *t, int64_t rows, int64_t dim, float *spare)
 {
     for (int64_t i = 0; i < rows; i += VF) {
         bool whole = rows - i >= VF;
@@ -131,12 +141,17 @@ static void unpack_transposed(float *x, int64_t stride, const float *t, int64_t 
         }
         for (; d < dim; d++)
             for (int64_t r = 0; r < VF; r++) to[r * step + d] = t[d * QUERIES + i + r];
-        for (int64_t r = 0; !whole && r < rows - i; r++) memcpy(x + (i + r) * stride, spare + r * dim, (size_t)dim * sizeof *x);
+        for (int64_t r = 0; !whole && r < rows - i; r++)
+            memcpy(x + (i + r) * stride, spare + r * dim, (size_t)dim * sizeof *x);
     }
 }
 
+/* attention_row.c: query i alone: out [dim], *lse (lse may be NULL). work: dim in whole vectors, and len_k floats. */
+void VARIANT(attention_row)(const Head *h, int64_t i, float *out, float *lse, float *work);
+
 /* attention_backward.c */
-void VARIANT(attention_backward)(Stream *s, Dtype dtype, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *k,
-                                 const void *v, const void *out, const float *lse, const AttentionShape *shape, const Dropout *dropout);
+void VARIANT(attention_backward)(Stream *s, Dtype dtype, void *dq, void *dk, void *dv, const void *dout, const void *q,
+                                 const void *k, const void *v, const void *out, const float *lse,
+                                 const AttentionShape *shape, const Dropout *dropout);
 
 #endif

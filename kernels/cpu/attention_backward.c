@@ -1,7 +1,9 @@
-/* Attention backward (Dao et al. 2022, with queries in lanes: attention.h). Probabilities are made again from lse; with D = sum(dout * out):
+/* Attention backward (Dao et al. 2022, with queries in lanes: attention.h). Probabilities are made again from lse; with
+ * D = sum(dout * out):
  *   dV = P^T dout,  dP = dout V^T,  dS = P (dP - D),  dQ = scale dS K,  dK = scale dS^T Q
- * A task owns one key/value head of one sequence, so nothing is shared: it walks its query heads, their blocks of queries, and the keys that
- * these see, always in this order. dK and dV are summed in scratch (rows of whole vectors) and written once. */
+ * A task owns one key/value head of one sequence, so nothing is shared: it walks its query heads, their blocks of
+ * queries, and the keys that these see, always in this order. dK and dV are summed in scratch (rows of whole vectors)
+ * and written once. */
 #include <assert.h>
 
 #include "kernels/cpu/attention.h"
@@ -23,13 +25,17 @@ typedef struct Work {
 static Work work_of(Stream *s, int thread, int64_t dim, int64_t len_k)
 {
     int64_t width = up(dim, VF);
-    int64_t floats = 3 * dim * QUERIES + 2 * QUERIES * width + 2 * KEYS * QUERIES + 2 * QUERIES + VF * dim + 2 * len_k * width;
+    int64_t floats =
+        3 * dim * QUERIES + 2 * QUERIES * width + 2 * KEYS * QUERIES + 2 * QUERIES + VF * dim + 2 * len_k * width;
     float *at = stream_scratch(s, thread, 0, (size_t)floats * sizeof *at);
     Work w = {.width = width};
-    struct { float **array; int64_t n; } parts[] = {
+    struct {
+        float **array;
+        int64_t n;
+    } parts[] = {
         {&w.q_t, dim * QUERIES}, {&w.dout_t, dim * QUERIES}, {&w.dq_t, dim * QUERIES}, {&w.q_rows, QUERIES * width},
-        {&w.dout_rows, QUERIES * width}, {&w.p, KEYS * QUERIES}, {&w.ds, KEYS * QUERIES}, {&w.lse, QUERIES}, {&w.delta, QUERIES},
-        {&w.spare, VF * dim}, {&w.dk, len_k * width}, {&w.dv, len_k * width},
+        {&w.dout_rows, QUERIES * width}, {&w.p, KEYS * QUERIES}, {&w.ds, KEYS * QUERIES}, {&w.lse, QUERIES},
+        {&w.delta, QUERIES}, {&w.spare, VF * dim}, {&w.dk, len_k * width}, {&w.dv, len_k * width},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) *parts[i].array = at, at += parts[i].n;
     return w;
@@ -42,7 +48,8 @@ static void pack_rows(float *rows, int64_t width, const float *x, int64_t stride
 }
 
 /* delta[i] = sum over d of dout * out; lse, with what makes P zero where nothing is seen or no query is. */
-static void pack_statistics(const Work *w, const float *out, int64_t out_stride, const float *lse, int64_t count, int64_t dim)
+static void pack_statistics(const Work *w, const float *out, int64_t out_stride, const float *lse, int64_t count,
+                            int64_t dim)
 {
     for (int64_t i = 0; i < QUERIES; i++) {
         vf sum = vf_zero();
@@ -59,7 +66,7 @@ VEC_FN void gradient_vector(const Head *h, const Part *p, int64_t v, const Work 
     int64_t keys = p->to - p->from;
     vf lse = vf_load(w->lse + v * VF), delta = vf_load(w->delta + v * VF);
     for (int64_t j = 0; j < keys; j += 4) {
-        vu words[4];
+        vu words[4] = {{0}};
         if (h->drop) part_words(h, p, v, p->from + j, words);
         for (int64_t r = 0; r < 4 && j + r < keys; r++) {
             float *at_p = w->p + (j + r) * QUERIES + v * VF, *at_ds = w->ds + (j + r) * QUERIES + v * VF;
@@ -70,7 +77,9 @@ VEC_FN void gradient_vector(const Head *h, const Part *p, int64_t v, const Work 
             }
             vf x = vf_exp_negative(s - lse), kept = x;
             if (p->masked) x = kept = vf_where(sees(h, p, v, p->from + j + r), x);
-            if (h->drop) kept = vf_keep(x * h->keep_scale, words[r], h->threshold), dp = vf_keep(dp * h->keep_scale, words[r], h->threshold);
+            if (h->drop)
+                kept = vf_keep(x * h->keep_scale, words[r], h->threshold),
+                dp = vf_keep(dp * h->keep_scale, words[r], h->threshold);
             vf_store(at_p, kept);
             vf_store(at_ds, x * (dp - delta) * slope);
         }
@@ -82,28 +91,30 @@ static void part_backward(const Head *h, const Part *p, const Work *w)
     int64_t keys = p->to - p->from, vectors = p->last - p->first, lane = p->first * VF;
     int64_t queries = at_most(p->last * VF, p->count) - lane;
     part_scores(h, p, w->q_t, w->p);
-    Operands dp = {.a = h->v + p->from * h->v_stride, .a_row = h->v_stride, .a_step = 1, .b = w->dout_t + lane, .b_row = QUERIES,
-                   .c = w->ds + lane, .c_row = QUERIES};
+    Operands dp = {.a = h->v + p->from * h->v_stride, .a_row = h->v_stride, .a_step = 1, .b = w->dout_t + lane,
+                   .b_row = QUERIES, .c = w->ds + lane, .c_row = QUERIES};
     product(dp, keys, vectors, h->dim, false);
     for (int64_t v = p->first; v < p->last; v++) gradient_vector(h, p, v, w);
-    Operands dv = {.a = w->p + lane, .a_row = QUERIES, .a_step = 1, .b = w->dout_rows + lane * w->width, .b_row = w->width,
-                   .c = w->dv + p->from * w->width, .c_row = w->width};
+    Operands dv = {.a = w->p + lane, .a_row = QUERIES, .a_step = 1, .b = w->dout_rows + lane * w->width,
+                   .b_row = w->width, .c = w->dv + p->from * w->width, .c_row = w->width};
     product(dv, keys, w->width / VF, queries, true);
-    Operands dk = {.a = w->ds + lane, .a_row = QUERIES, .a_step = 1, .b = w->q_rows + lane * w->width, .b_row = w->width,
-                   .c = w->dk + p->from * w->width, .c_row = w->width};
+    Operands dk = {.a = w->ds + lane, .a_row = QUERIES, .a_step = 1, .b = w->q_rows + lane * w->width,
+                   .b_row = w->width, .c = w->dk + p->from * w->width, .c_row = w->width};
     product(dk, keys, w->width / VF, queries, true);
-    Operands dq = {.a = h->k + p->from * h->k_stride, .a_row = 1, .a_step = h->k_stride, .b = w->ds + lane, .b_row = QUERIES,
-                   .c = w->dq_t + lane, .c_row = QUERIES};
+    Operands dq = {.a = h->k + p->from * h->k_stride, .a_row = 1, .a_step = h->k_stride, .b = w->ds + lane,
+                   .b_row = QUERIES, .c = w->dq_t + lane, .c_row = QUERIES};
     product(dq, h->dim, vectors, keys, true);
 }
 
 /* All queries of one head: writes its dq, adds to w->dk and w->dv. */
-static void head_backward(const Head *h, float *dq, const float *dout, const float *out, int64_t out_stride, const float *lse, const Work *w)
+static void head_backward(const Head *h, float *dq, const float *dout, const float *out, int64_t out_stride,
+                          const float *lse, const Work *w)
 {
     for (int64_t i0 = 0; i0 < h->len_q; i0 += QUERIES) {
         int64_t from, to, count = at_most(QUERIES, h->len_q - i0);
         const float *q = h->q + i0 * h->q_stride, *dout_block = dout + i0 * out_stride;
-        pack_transposed(w->q_t, q, h->q_stride, count, h->dim, h->softcap > 0 ? h->scale / h->softcap : h->scale, w->spare);
+        pack_transposed(w->q_t, q, h->q_stride, count, h->dim, h->softcap > 0 ? h->scale / h->softcap : h->scale,
+                        w->spare);
         pack_transposed(w->dout_t, dout_block, out_stride, count, h->dim, 1, w->spare);
         pack_rows(w->q_rows, w->width, q, h->q_stride, count, h->dim);
         pack_rows(w->dout_rows, w->width, dout_block, out_stride, count, h->dim);
@@ -127,8 +138,10 @@ static void backward_task(void *context, int64_t task, int thread)
 {
     const Backward *a = context;
     const AttentionShape *shape = a->shape;
-    int32_t kv_head = (int32_t)(task % shape->kv_heads), sequence = (int32_t)(task / shape->kv_heads), group = shape->heads / shape->kv_heads;
-    int64_t row_q = shape->cu_seqlens_q[sequence], row_k = shape->cu_seqlens_k[sequence], rows = shape->cu_seqlens_q[shape->num_seqs];
+    int32_t kv_head = (int32_t)(task % shape->kv_heads), sequence = (int32_t)(task / shape->kv_heads),
+            group = shape->heads / shape->kv_heads;
+    int64_t row_q = shape->cu_seqlens_q[sequence], row_k = shape->cu_seqlens_k[sequence],
+            rows = shape->cu_seqlens_q[shape->num_seqs];
     int64_t len_k = shape->cu_seqlens_k[sequence + 1] - row_k, dim = shape->head_dim;
     Work w = work_of(a->stream, thread, dim, len_k);
     if (stream_failed(a->stream)) return;
@@ -137,17 +150,19 @@ static void backward_task(void *context, int64_t task, int thread)
     for (int32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
         Head h = head_of(shape, a->dropout, sequence, head, a->q, a->k, a->v);
         int64_t at_q = row_q * shape->q_stride + head * dim, at_out = row_q * shape->out_stride + head * dim;
-        head_backward(&h, a->dq + at_q, a->dout + at_out, a->out + at_out, shape->out_stride, a->lse + head * rows + row_q, &w);
+        head_backward(&h, a->dq + at_q, a->dout + at_out, a->out + at_out, shape->out_stride,
+                      a->lse + head * rows + row_q, &w);
     }
     copy_rows(a->dk + row_k * shape->k_stride + kv_head * dim, shape->k_stride, w.dk, w.width, len_k, dim);
     copy_rows(a->dv + row_k * shape->v_stride + kv_head * dim, shape->v_stride, w.dv, w.width, len_k, dim);
 }
 
-void VARIANT(attention_backward)(Stream *s, Dtype dtype, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *k,
-                                 const void *v, const void *out, const float *lse, const AttentionShape *shape, const Dropout *dropout)
+void VARIANT(attention_backward)(Stream *s, Dtype dtype, void *dq, void *dk, void *dv, const void *dout, const void *q,
+                                 const void *k, const void *v, const void *out, const float *lse,
+                                 const AttentionShape *shape, const Dropout *dropout)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
-    Backward a = {.stream = s, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .q = q, .k = k, .v = v, .out = out, .lse = lse, .shape = shape,
-                  .dropout = dropout};
+    Backward a = {.stream = s, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .q = q, .k = k, .v = v, .out = out,
+                  .lse = lse, .shape = shape, .dropout = dropout};
     threads_run(stream_threads(s), (int64_t)shape->kv_heads * shape->num_seqs, backward_task, &a);
 }

@@ -1,5 +1,6 @@
-/* y = residual + dropout(x) and its gradient. The mask is made again each time from philox.h's counters, 4 * VF columns at once: about as
- * fast as memory can bring x, and nothing is stored. Rows come sequence by sequence, so a task looks its first one up and then walks on. */
+/* y = residual + dropout(x) and its gradient. The mask is made again each time from philox.h's counters, 4 * VF columns
+ * at once: about as fast as memory can bring x, and nothing is stored. Rows come sequence by sequence, so a task looks
+ * its first one up and then walks on. */
 #include <assert.h>
 #include <string.h>
 
@@ -72,7 +73,8 @@ static void rows(void *context, int64_t task, int thread)
     }
 }
 
-static void run(Stream *s, float *y, const float *x, const float *residual, int64_t n_rows, int64_t cols, const Dropout *d)
+static void run(Stream *s, float *y, const float *x, const float *residual, int64_t n_rows, int64_t cols,
+                const Dropout *d)
 {
     Mask a = {.y = y, .x = x, .residual = residual, .rows = n_rows, .cols = cols};
     if (d && d->p > 0) a.dropout = d, a.threshold = dropout_threshold(d->p), a.scale = 1.0f / (1.0f - d->p);
@@ -80,15 +82,15 @@ static void run(Stream *s, float *y, const float *x, const float *residual, int6
     threads_run(stream_threads(s), (n_rows + a.rows_per_task - 1) / a.rows_per_task, rows, &a);
 }
 
-static void dropout_add_forward(Stream *s, Dtype dtype, void *y, const void *x, const void *residual, int64_t n_rows, int64_t cols,
-                                const Dropout *d)
+static void dropout_add_forward(Stream *s, Dtype dtype, void *y, const void *x, const void *residual, int64_t n_rows,
+                                int64_t cols, const Dropout *d)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     run(s, y, x, residual, n_rows, cols, d);
 }
 
-static void dropout_backward(Stream *s, Dtype dtype, void *dx, const void *dy, int64_t n_rows, int64_t cols, const Dropout *d,
-                             bool accumulate)
+static void dropout_backward(Stream *s, Dtype dtype, void *dx, const void *dy, int64_t n_rows, int64_t cols,
+                             const Dropout *d, bool accumulate)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     run(s, dx, dy, accumulate ? dx : NULL, n_rows, cols, d);

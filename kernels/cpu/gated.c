@@ -56,8 +56,8 @@ static void gated_forward(Stream *s, Dtype dtype, void *y, const void *gate, con
     threads_run(stream_threads(s), (n + BLOCK - 1) / BLOCK, forward_block, &span);
 }
 
-static void gated_backward(Stream *s, Dtype dtype, void *dgate, void *dup, const void *dy, const void *gate, const void *up, int64_t n,
-                           Activation act)
+static void gated_backward(Stream *s, Dtype dtype, void *dgate, void *dup, const void *dy, const void *gate,
+                           const void *up, int64_t n, Activation act)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     Span span = {.dgate = dgate, .dup = dup, .dy = dy, .gate = gate, .up = up, .n = n, .act = act};

@@ -1,6 +1,7 @@
-/* Layer norm (Ba et al. 2016). A row is read from memory once and then from cache: mean, then variance around it (no cancellation), then y.
- * Backward, with xhat = (x - mean) rstd and g = dy weight:  dx = rstd (g - mean(g) - xhat mean(g xhat));
- * dweight = sum dy xhat, dbias = sum dy over rows: partial sums of CHUNK rows each, then added in the order of chunks. */
+/* Layer norm (Ba et al. 2016). A row is read from memory once and then from cache: mean, then variance around it (no
+ * cancellation), then y. Backward, with xhat = (x - mean) rstd and g = dy weight:
+ *   dx = rstd (g - mean(g) - xhat mean(g xhat)),  dweight = sum of dy xhat,  dbias = sum of dy over rows:
+ * partial sums of CHUNK rows each, then added in the order of chunks. */
 #include <assert.h>
 
 #include "kernels/cpu/families.h"
@@ -56,11 +57,12 @@ static void forward_rows(void *context, int64_t task, int thread)
     for (int64_t row = from; row < to && row < a->rows; row++) forward_row(a, row);
 }
 
-static void layer_norm_forward(Stream *s, Dtype dtype, void *y, float *mean, float *rstd, const void *x, const void *weight,
-                               const void *bias, int64_t rows, int64_t hidden, float eps)
+static void layer_norm_forward(Stream *s, Dtype dtype, void *y, float *mean, float *rstd, const void *x,
+                               const void *weight, const void *bias, int64_t rows, int64_t hidden, float eps)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
-    Forward a = {.y = y, .mean = mean, .rstd = rstd, .x = x, .weight = weight, .bias = bias, .rows = rows, .hidden = hidden, .eps = eps};
+    Forward a = {.y = y, .mean = mean, .rstd = rstd, .x = x, .weight = weight, .bias = bias, .rows = rows,
+                 .hidden = hidden, .eps = eps};
     a.rows_per_task = 1 + FORWARD_ELEMENTS / (hidden + 1);
     threads_run(stream_threads(s), (rows + a.rows_per_task - 1) / a.rows_per_task, forward_rows, &a);
 }
@@ -102,7 +104,8 @@ static void add_chunks(void *context, int64_t task, int thread)
 {
     (void)thread;
     const Backward *a = context;
-    int64_t to = (task + 1) * COLUMNS < a->hidden ? (task + 1) * COLUMNS : a->hidden, chunks = (a->rows + CHUNK - 1) / CHUNK;
+    int64_t to = (task + 1) * COLUMNS < a->hidden ? (task + 1) * COLUMNS : a->hidden,
+            chunks = (a->rows + CHUNK - 1) / CHUNK;
     for (int64_t i = task * COLUMNS; i < to; i += VF) {
         vf w = vf_zero(), b = vf_zero();
         for (int64_t c = 0; c < chunks; c++) {
@@ -114,14 +117,15 @@ static void add_chunks(void *context, int64_t task, int thread)
     }
 }
 
-static void layer_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, float *dbias, const void *dy, const void *x,
-                                const float *mean, const float *rstd, const void *weight, int64_t rows, int64_t hidden,
-                                bool accumulate_dx, bool accumulate_params)
+static void layer_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, float *dbias, const void *dy,
+                                const void *x, const float *mean, const float *rstd, const void *weight, int64_t rows,
+                                int64_t hidden, bool accumulate_dx, bool accumulate_params)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     int64_t chunks = (rows + CHUNK - 1) / CHUNK;
     Backward a = {.dx = dx, .dweight = dweight, .dbias = dbias, .dy = dy, .x = x, .mean = mean, .rstd = rstd,
-              .weight = weight, .rows = rows, .hidden = hidden, .accumulate_dx = accumulate_dx, .accumulate_params = accumulate_params};
+                  .weight = weight, .rows = rows, .hidden = hidden, .accumulate_dx = accumulate_dx,
+                  .accumulate_params = accumulate_params};
     size_t bytes = (size_t)chunks * 2 * (size_t)hidden * sizeof(float);
     a.partial = stream_scratch(s, 0, 0, bytes);
     if (stream_failed(s) && bytes > 4096) return;

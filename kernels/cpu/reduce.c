@@ -1,4 +1,5 @@
-/* Sums whose order is fixed: squares by blocks of KERNEL_BLOCK elements (for norms), and a few numbers one after the other (losses). */
+/* Sums whose order is fixed: squares by blocks of KERNEL_BLOCK elements (for norms), and a few numbers one after the
+ * other (losses). */
 #include "kernels/cpu/families.h"
 #include "kernels/vec.h"
 
@@ -13,7 +14,8 @@ static void block(void *context, int64_t task, int thread)
     (void)thread;
     const Squares *a = context;
     const float *x = a->x + task * KERNEL_BLOCK;
-    int64_t n = a->n - task * KERNEL_BLOCK < KERNEL_BLOCK ? a->n - task * KERNEL_BLOCK : KERNEL_BLOCK, whole = n - n % (2 * VF);
+    int64_t n = a->n - task * KERNEL_BLOCK < KERNEL_BLOCK ? a->n - task * KERNEL_BLOCK : KERNEL_BLOCK,
+            whole = n - n % (2 * VF);
     vd s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
     for (int64_t i = 0; i < whole; i += 2 * VF) {
         vf a0 = vf_load(x + i), a1 = vf_load(x + i + VF);

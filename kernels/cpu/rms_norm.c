@@ -1,6 +1,7 @@
-/* RMS norm (Zhang and Sennrich 2019): y = x rstd w, w = weight + offset. A row is read from memory once and then from cache.
- * Backward, with xhat = x rstd and g = dy w:  dx = rstd (g - xhat mean(g xhat));
- * dweight = sum of dy xhat over rows: partial sums of CHUNK rows each, then added in the order of chunks. */
+/* RMS norm (Zhang and Sennrich 2019): y = x rstd w, w = weight + offset. A row is read from memory once and then from
+ * cache. Backward, with xhat = x rstd and g = dy w:
+ *   dx = rstd (g - xhat mean(g xhat)),  dweight = sum of dy xhat over rows:
+ * partial sums of CHUNK rows each, then added in the order of chunks. */
 #include <assert.h>
 
 #include "kernels/cpu/families.h"
@@ -51,11 +52,12 @@ static void forward_rows(void *context, int64_t task, int thread)
     for (int64_t row = from; row < to && row < a->rows; row++) forward_row(a, row);
 }
 
-static void rms_norm_forward(Stream *s, Dtype dtype, void *y, float *rstd, const void *x, const void *weight, int64_t rows, int64_t hidden,
-                             float eps, float offset)
+static void rms_norm_forward(Stream *s, Dtype dtype, void *y, float *rstd, const void *x, const void *weight,
+                             int64_t rows, int64_t hidden, float eps, float offset)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
-    Forward a = {.y = y, .rstd = rstd, .x = x, .weight = weight, .rows = rows, .hidden = hidden, .eps = eps, .offset = offset};
+    Forward a = {.y = y, .rstd = rstd, .x = x, .weight = weight, .rows = rows, .hidden = hidden, .eps = eps,
+                 .offset = offset};
     a.rows_per_task = 1 + FORWARD_ELEMENTS / (hidden + 1);
     threads_run(stream_threads(s), (rows + a.rows_per_task - 1) / a.rows_per_task, forward_rows, &a);
 }
@@ -94,7 +96,8 @@ static void add_chunks(void *context, int64_t task, int thread)
 {
     (void)thread;
     const Backward *a = context;
-    int64_t to = (task + 1) * COLUMNS < a->hidden ? (task + 1) * COLUMNS : a->hidden, chunks = (a->rows + CHUNK - 1) / CHUNK;
+    int64_t to = (task + 1) * COLUMNS < a->hidden ? (task + 1) * COLUMNS : a->hidden,
+            chunks = (a->rows + CHUNK - 1) / CHUNK;
     for (int64_t i = task * COLUMNS; i < to; i += VF) {
         vf w = vf_zero();
         for (int64_t c = 0; c < chunks; c++) w += vf_get(a->partial + c * a->hidden + i, to - i);
@@ -102,13 +105,15 @@ static void add_chunks(void *context, int64_t task, int thread)
     }
 }
 
-static void rms_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, const void *dy, const void *x, const float *rstd,
-                              const void *weight, int64_t rows, int64_t hidden, float offset, bool accumulate_dx, bool accumulate_params)
+static void rms_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, const void *dy, const void *x,
+                              const float *rstd, const void *weight, int64_t rows, int64_t hidden, float offset,
+                              bool accumulate_dx, bool accumulate_params)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     int64_t chunks = (rows + CHUNK - 1) / CHUNK;
-    Backward a = {.dx = dx, .dweight = dweight, .dy = dy, .x = x, .rstd = rstd, .weight = weight, .rows = rows, .hidden = hidden,
-                  .offset = offset, .accumulate_dx = accumulate_dx, .accumulate_params = accumulate_params};
+    Backward a = {.dx = dx, .dweight = dweight, .dy = dy, .x = x, .rstd = rstd, .weight = weight, .rows = rows,
+                  .hidden = hidden, .offset = offset, .accumulate_dx = accumulate_dx,
+                  .accumulate_params = accumulate_params};
     size_t bytes = (size_t)chunks * (size_t)hidden * sizeof(float);
     a.partial = stream_scratch(s, 0, 0, bytes);
     if (stream_failed(s) && bytes > 4096) return;

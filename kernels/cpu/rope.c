@@ -1,4 +1,5 @@
-/* Rotary positions (Su et al. 2021, 3.4.2), half-split as in Llama: (x[i], x[i + half]) turns by positions[row] * frequency[i]. */
+/* Rotary positions (Su et al. 2021, 3.4.2), half-split as in Llama: (x[i], x[i + half]) turns by positions[row] *
+ * frequency[i]. */
 #include <assert.h>
 
 #include "kernels/cpu/families.h"
@@ -23,7 +24,8 @@ static void rotate_row(const Rope *a, int64_t row)
         float *x = a->x + row * a->stride + (int64_t)head * a->head_dim;
         for (int64_t i = 0; i < half; i += VF) {
             int64_t left = half - i;
-            vf x0 = vf_get(x + i, left), x1 = vf_get(x + half + i, left), cs = vf_get(c + i, left), sn = vf_get(s + i, left);
+            vf x0 = vf_get(x + i, left), x1 = vf_get(x + half + i, left), cs = vf_get(c + i, left),
+               sn = vf_get(s + i, left);
             if (a->inverse) sn = -sn;
             vf_put(x + i, vf_fma(x0, cs, -(x1 * sn)), left);
             vf_put(x + half + i, vf_fma(x1, cs, x0 * sn), left);
@@ -39,8 +41,8 @@ static void rotate_rows(void *context, int64_t task, int thread)
     for (int64_t row = from; row < to && row < a->rows; row++) rotate_row(a, row);
 }
 
-static void rope(Stream *s, Dtype dtype, void *x, const float *cos, const float *sin, const int32_t *positions, int64_t rows, int32_t heads,
-                 int32_t head_dim, int32_t rotary_dim, int64_t stride, bool inverse)
+static void rope(Stream *s, Dtype dtype, void *x, const float *cos, const float *sin, const int32_t *positions,
+                 int64_t rows, int32_t heads, int32_t head_dim, int32_t rotary_dim, int64_t stride, bool inverse)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     Rope a = {.x = x, .cos = cos, .sin = sin, .positions = positions, .rows = rows, .stride = stride, .heads = heads,

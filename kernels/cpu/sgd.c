@@ -1,4 +1,5 @@
-/* SGD with momentum as torch does it (aten FusedSGDKernel.cpp): scalars in double, rounded once; arrays in f32. One pass. */
+/* SGD with momentum as torch does it (aten FusedSGDKernel.cpp): scalars in double, rounded once; arrays in f32. One
+ * pass. */
 #include "kernels/cpu/families.h"
 #include "kernels/vec.h"
 
@@ -12,7 +13,8 @@ typedef struct Sgd {
 
 VEC_FN void update(const Sgd *a, int64_t i, int64_t left)
 {
-    vf w = vf_get(a->w + i, left), g = vf_fma(w, vf_set(a->weight_decay), vf_get(a->g + i, left) * a->grad_scale), b = g;
+    vf w = vf_get(a->w + i, left), g = vf_fma(w, vf_set(a->weight_decay), vf_get(a->g + i, left) * a->grad_scale),
+       b = g;
     if (a->buffer) {
         if (!a->first) b = vf_fma(vf_get(a->buffer + i, left), vf_set(a->momentum), g * a->rest);
         vf_put(a->buffer + i, b, left);
@@ -29,12 +31,12 @@ static void block(void *context, int64_t task, int thread)
     for (; i < end; i += VF) update(&a, i, end - i);
 }
 
-static void sgd(Stream *s, float *w, float *momentum_buffer, const float *g, int64_t n, float grad_scale, double lr, double weight_decay,
-                double momentum, double dampening, bool nesterov, bool first)
+static void sgd(Stream *s, float *w, float *momentum_buffer, const float *g, int64_t n, float grad_scale, double lr,
+                double weight_decay, double momentum, double dampening, bool nesterov, bool first)
 {
     Sgd a = {.w = w, .buffer = momentum_buffer, .g = g, .n = n, .grad_scale = grad_scale, .lr = (float)lr,
-             .weight_decay = (float)weight_decay, .momentum = (float)momentum, .rest = (float)(1 - dampening), .nesterov = nesterov,
-             .first = first};
+             .weight_decay = (float)weight_decay, .momentum = (float)momentum, .rest = (float)(1 - dampening),
+             .nesterov = nesterov, .first = first};
     threads_run(stream_threads(s), (n + KERNEL_BLOCK - 1) / KERNEL_BLOCK, block, &a);
 }
 

@@ -1,8 +1,9 @@
 /* Small matrix products in registers, for attention: C[i][j] (+)= sum over p of A[i][p] B[p][j], f32.
- * B and C have rows of whole vectors; an element of A is broadcast, so A may lie at any strides and needs no packing. Each element of C is
- * one chain of fused multiply-adds in the order of p: its bits do not depend on how C is cut into tiles.
- * A tile holds rows x vectors accumulators: 6 x 4 of AVX-512's 32 registers, 6 x 2 of 16; that is 10 loads for 24 products, so the
- * multipliers are the limit (a dnnl_sgemm call of this size costs more than it computes). */
+ * B and C have rows of whole vectors; an element of A is broadcast, so A may lie at any strides and needs no packing.
+ * Each element of C is one chain of fused multiply-adds in the order of p: its bits do not depend on how C is cut into
+ * tiles. A tile holds rows x vectors accumulators, up to 6 x 4 of AVX-512's 32 registers and 6 x 2 of 16, so that the
+ * multipliers are the limit. At attention's sizes (48 x 32 x 64) it reaches 113 GFLOP/s of a core where dnnl_sgemm has
+ * 70 and needs 512 x 512 x 64 for 106 (AVX-512, oneDNN 2.6.3). */
 #ifndef HONE_KERNELS_CPU_TILE_H
 #define HONE_KERNELS_CPU_TILE_H
 
@@ -43,7 +44,8 @@ VEC_FN void tile(const int rows, const int vectors, Operands o, int64_t k, bool 
         for (int j = 0; j < vectors; j++) vf_store(o.c + i * o.c_row + j * VF, sum[i][j]);
 }
 
-/* A panel of `vectors` (a constant): m rows in tiles of `most` (a constant), 4, 2, 1; the last few are cut evenly (8 = 4 + 4, not 6 + 2). */
+/* A panel of `vectors` (a constant): m rows in tiles of `most` (a constant), 4, 2, 1; the last few are cut
+ * evenly (8 = 4 + 4, not 6 + 2). */
 VEC_FN void panel(const int vectors, const int most, Operands o, int64_t m, int64_t k, bool accumulate)
 {
     while (m > 0) {
@@ -56,7 +58,7 @@ VEC_FN void panel(const int vectors, const int most, Operands o, int64_t m, int6
     }
 }
 
-/* Two forms, so that one stride of A is a constant: A's rows are contiguous (a_step 1), or its columns are (a_row 1). */
+/* Two forms, so that one stride of A is a constant: A's rows are contiguous (a_step 1), or its columns (a_row 1). */
 #define TILE_PANELS(vectors, most)                                                                                     \
     static void panel_by_rows_##vectors(Operands o, int64_t m, int64_t k, bool accumulate)                             \
     {                                                                                                                  \

@@ -1,9 +1,11 @@
-/* How near everything but the large products comes to this machine's limits: bench_rest [threads [rounds]], built with -DHONE_BENCH=ON.
+/* How near everything but the large products comes to this machine's limits: bench_rest [threads [rounds]], built with
+ * -DHONE_BENCH=ON.
  *
- * Attention is held against the rate of the library's products (2048^3, one a thread, all at once), counting the products of visible keys
- * only: 4 dim FLOPs forward and 10 dim backward for each visible pair of a query and a key. The rest is held against memory: what a copy of
- * 256 MiB reaches on the same threads. The best of the rounds counts. "cpu" is processor time divided by threads: what the clock would say
- * if nobody else used the machine and the threads were evenly loaded. */
+ * Attention is held against the rate of the library's products (2048^3, one a thread, all at once), counting the
+ * products of visible keys only: 4 dim FLOPs forward and 10 dim backward for each visible pair of a query and a key.
+ * The rest is held against memory: what a copy of 256 MiB reaches on the same threads. The best of the rounds counts.
+ * "cpu" is processor time divided by threads: what the clock would say if nobody else used the machine and the threads
+ * were evenly loaded. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,8 +69,9 @@ static void floors(Bench *x)
     }
     double flops = 2.0 * x->threads * N * N * N, bytes = 8.0 * COPY;
     x->product.wall /= flops, x->product.cpu /= flops, x->copy.wall /= bytes, x->copy.cpu /= bytes;
-    printf("%s, %s, %d threads: %.1f GFLOP/s in products (cpu %.1f), %.1f GB/s in a copy (cpu %.1f)\n", x->k->name, gemm_library(), x->threads,
-           1e-9 / x->product.wall, 1e-9 / x->product.cpu, 1e-9 / x->copy.wall, 1e-9 / x->copy.cpu);
+    printf("%s, %s, %d threads: %.1f GFLOP/s in products (cpu %.1f), %.1f GB/s in a copy (cpu %.1f)\n", x->k->name,
+           gemm_library(), x->threads, 1e-9 / x->product.wall, 1e-9 / x->product.cpu, 1e-9 / x->copy.wall,
+           1e-9 / x->copy.cpu);
 }
 
 typedef void Work(const Bench *x, const void *context);
@@ -85,16 +88,23 @@ static Time best(const Bench *x, Work *work, const void *context)
     return shortest;
 }
 
-typedef struct Attention { const char *name; int32_t batch, length, heads, dim; bool causal; float p; int32_t cached; } Attention;
+typedef struct Attention {
+    const char *name;
+    int32_t batch, length, heads, dim;
+    bool causal;
+    float p;
+    int32_t cached;
+} Attention;
 
 static AttentionShape shape_of(const Attention *x, int32_t *cu_q, int32_t *cu_k, int32_t *sample)
 {
     int32_t len_q = x->cached ? 1 : x->length;
     for (int32_t i = 0; i <= x->batch; i++) cu_q[i] = i * len_q, cu_k[i] = i * x->length, sample[i] = i;
     int64_t stride = 3 * x->heads * x->dim;
-    return (AttentionShape){.cu_seqlens_q = cu_q, .cu_seqlens_k = cu_k, .num_seqs = x->batch, .max_seqlen_q = len_q, .max_seqlen_k = x->length,
-                            .heads = x->heads, .kv_heads = x->heads, .head_dim = x->dim, .q_stride = stride, .k_stride = stride,
-                            .v_stride = stride, .out_stride = stride / 3, .scale = 0.125f, .causal = x->causal};
+    return (AttentionShape){.cu_seqlens_q = cu_q, .cu_seqlens_k = cu_k, .num_seqs = x->batch, .max_seqlen_q = len_q,
+                            .max_seqlen_k = x->length, .heads = x->heads, .kv_heads = x->heads, .head_dim = x->dim,
+                            .q_stride = stride, .k_stride = stride, .v_stride = stride, .out_stride = stride / 3,
+                            .scale = 0.125f, .causal = x->causal};
 }
 
 static void attention(const Bench *x, const Attention *s, bool backward)
@@ -102,8 +112,11 @@ static void attention(const Bench *x, const Attention *s, bool backward)
     int32_t cu_q[65], cu_k[65], sample[65], hidden = s->heads * s->dim;
     AttentionShape shape = shape_of(s, cu_q, cu_k, sample);
     Dropout drop = {.p = s->p, .seed = 1, .cu_seqlens = cu_q, .sample = sample, .num_seqs = s->batch};
-    if (!backward) x->k->attention_forward(x->s, DTYPE_F32, b, b + (32 << 20), a, a + hidden, a + 2 * hidden, &shape, &drop);
-    else x->k->attention_backward(x->s, DTYPE_F32, c, c + hidden, c + 2 * hidden, d, a, a + hidden, a + 2 * hidden, b, b + (32 << 20), &shape, &drop);
+    if (!backward)
+        x->k->attention_forward(x->s, DTYPE_F32, b, b + (32 << 20), a, a + hidden, a + 2 * hidden, &shape, &drop);
+    else
+        x->k->attention_backward(x->s, DTYPE_F32, c, c + hidden, c + 2 * hidden, d, a, a + hidden, a + 2 * hidden, b,
+                                 b + (32 << 20), &shape, &drop);
 }
 
 static void attention_forward(const Bench *x, const void *s) { attention(x, s, false); }
@@ -111,8 +124,8 @@ static void attention_backward(const Bench *x, const void *s) { attention(x, s, 
 
 static void attention_line(const Bench *x, const char *name, const char *what, Time t, double flops)
 {
-    printf("attention %-18s %-8s wall %8.3f ms, %5.1f%%   cpu %8.3f ms, %5.1f%% of the rate of products\n", name, what, t.wall * 1e3,
-           100 * flops * x->product.wall / t.wall, t.cpu * 1e3, 100 * flops * x->product.cpu / t.cpu);
+    printf("attention %-18s %-8s wall %8.3f ms, %5.1f%%   cpu %8.3f ms, %5.1f%% of the rate of products\n", name, what,
+           t.wall * 1e3, 100 * flops * x->product.wall / t.wall, t.cpu * 1e3, 100 * flops * x->product.cpu / t.cpu);
     fflush(stdout);
 }
 
@@ -144,12 +157,18 @@ static void rms_forward(const Bench *x, const void *context)
     (void)context;
     x->k->rms_norm_forward(x->s, DTYPE_F32, b, d + ROWS, a, c, ROWS, COLS, 1e-5f, 0);
 }
-static void gelu(const Bench *x, const void *act) { x->k->activation_forward(x->s, DTYPE_F32, b, a, ELEMENTS, *(const Activation *)act); }
+static void gelu(const Bench *x, const void *act)
+{
+    x->k->activation_forward(x->s, DTYPE_F32, b, a, ELEMENTS, *(const Activation *)act);
+}
 static void gelu_backward(const Bench *x, const void *act)
 {
     x->k->activation_backward(x->s, DTYPE_F32, c, b, a, ELEMENTS, *(const Activation *)act);
 }
-static void gated(const Bench *x, const void *act) { x->k->gated_forward(x->s, DTYPE_F32, c, a, b, ELEMENTS, *(const Activation *)act); }
+static void gated(const Bench *x, const void *act)
+{
+    x->k->gated_forward(x->s, DTYPE_F32, c, a, b, ELEMENTS, *(const Activation *)act);
+}
 static void dropout_add(const Bench *x, const void *context)
 {
     (void)context;
@@ -165,13 +184,17 @@ static void adamw(const Bench *x, const void *context)
     (void)context;
     x->k->adamw(x->s, a, b, c, d, PARAMETERS, 1, 1e-4, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.001);
 }
-static void squares(const Bench *x, const void *partials) { x->k->sum_squares(x->s, *(double *const *)partials, a, PARAMETERS); }
+static void squares(const Bench *x, const void *partials)
+{
+    x->k->sum_squares(x->s, *(double *const *)partials, a, PARAMETERS);
+}
 
 static void measure(const Bench *x, const char *name, Work *work, const void *context, double bytes)
 {
     Time t = best(x, work, context);
-    printf("%-26s wall %8.3f ms, %6.1f GB/s, %5.1f%%   cpu %8.3f ms, %6.1f GB/s, %5.1f%% of a copy's\n", name, t.wall * 1e3,
-           bytes / t.wall * 1e-9, 100 * bytes * x->copy.wall / t.wall, t.cpu * 1e3, bytes / t.cpu * 1e-9, 100 * bytes * x->copy.cpu / t.cpu);
+    printf("%-26s wall %8.3f ms, %6.1f GB/s, %5.1f%%   cpu %8.3f ms, %6.1f GB/s, %5.1f%% of a copy's\n", name,
+           t.wall * 1e3, bytes / t.wall * 1e-9, 100 * bytes * x->copy.wall / t.wall, t.cpu * 1e3, bytes / t.cpu * 1e-9,
+           100 * bytes * x->copy.cpu / t.cpu);
     fflush(stdout);
 }
 
@@ -207,15 +230,23 @@ static float *numbers(size_t n)
 int main(int argc, char **argv)
 {
     static const Attention shapes[] = {
-        {"124M", 4, 256, 12, 64, true, 0, 0}, {"124M dropout", 4, 256, 12, 64, true, 0.1f, 0}, {"small", 8, 128, 4, 64, true, 0, 0},
-        {"small dropout", 8, 128, 4, 64, true, 0.1f, 0}, {"BERT 12x512", 2, 512, 12, 64, false, 0, 0}, {"T 1024", 1, 1024, 12, 64, true, 0, 0},
-        {"dim 128", 1, 512, 12, 128, true, 0, 0}, {"dim 24", 8, 128, 4, 24, true, 0, 0}, {"T 33", 32, 33, 12, 64, true, 0, 0},
-        {"cached 1024", 1, 1024, 12, 64, true, 0, 1}, {"cached 1024 x 4", 4, 1024, 12, 64, true, 0, 1},
+        {"124M", 4, 256, 12, 64, true, 0, 0},
+        {"124M dropout", 4, 256, 12, 64, true, 0.1f, 0},
+        {"small", 8, 128, 4, 64, true, 0, 0},
+        {"small dropout", 8, 128, 4, 64, true, 0.1f, 0},
+        {"BERT 12x512", 2, 512, 12, 64, false, 0, 0},
+        {"T 1024", 1, 1024, 12, 64, true, 0, 0},
+        {"dim 128", 1, 512, 12, 128, true, 0, 0},
+        {"dim 24", 8, 128, 4, 24, true, 0, 0},
+        {"T 33", 32, 33, 12, 64, true, 0, 0},
+        {"cached 1024", 1, 1024, 12, 64, true, 0, 1},
+        {"cached 1024 x 4", 4, 1024, 12, 64, true, 0, 1},
     };
     unsigned isa = isa_detect();
     gemm_set_isa(isa);
     int threads = argc > 1 ? atoi(argv[1]) : 2;
-    Bench x = {.k = kernels_cpu(isa), .s = stream_new_cpu(threads), .rounds = argc > 2 ? atoi(argv[2]) : 10, .threads = threads};
+    Bench x = {.k = kernels_cpu(isa), .s = stream_new_cpu(threads), .rounds = argc > 2 ? atoi(argv[2]) : 10,
+               .threads = threads};
     a = numbers(PARAMETERS), b = numbers(PARAMETERS), c = numbers(PARAMETERS), d = numbers(PARAMETERS);
     if (!x.s || !a || !b || !c || !d) return 1;
     for (int i = 0; i <= 8; i++) cu[i] = i * ROWS / 8;

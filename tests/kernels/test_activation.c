@@ -9,7 +9,8 @@ static double value(Activation act, double x)
     switch (act) {
     case ACT_NONE: return x;
     case ACT_GELU: return 0.5 * x * erfc(-x / sqrt(2));
-    case ACT_GELU_TANH: return x / (1 + exp(-2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x))); /* x/2 (1 + tanh), uncancelled */
+    case ACT_GELU_TANH: /* x/2 (1 + tanh), uncancelled */
+        return x / (1 + exp(-2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
     case ACT_RELU: return x > 0 ? x : 0;
     case ACT_SILU: return x / (1 + exp(-x));
     case ACT_TANH: return tanh(x);
@@ -62,7 +63,8 @@ static void small_and_large_inputs_keep_their_accuracy(void **state)
 {
     (void)state;
     const Kernels *k;
-    float x[] = {1e-20f, -1e-20f, 1e-4f, -9, -5, 30, -30, 1e10f, -1e10f, 3e38f}, y[COUNT(x)], d[COUNT(x)], one[COUNT(x)];
+    float x[] = {1e-20f, -1e-20f, 1e-4f, -9, -5, 30, -30, 1e10f, -1e10f, 3e38f}, y[COUNT(x)], d[COUNT(x)],
+          one[COUNT(x)];
     for (size_t i = 0; i < COUNT(x); i++) one[i] = 1;
     for (EACH_ISA(k))
         for (size_t c = 0; c < COUNT(acts); c++) {
@@ -70,8 +72,10 @@ static void small_and_large_inputs_keep_their_accuracy(void **state)
             k->activation_forward(s, DTYPE_F32, y, x, COUNT(x), acts[c]);
             k->activation_backward(s, DTYPE_F32, d, one, x, COUNT(x), acts[c]);
             for (size_t i = 0; i < COUNT(x); i++) {
-                double want = value(acts[c], x[i]), slack = acts[c] == ACT_GELU ? 1e-7 : 1e-5 * fabs(want); /* 1 + erf cancels; e^64 */
-                if (!(fabs(y[i] - want) <= slack + 1e-6 * fabs(want) + 1e-37)) fail_msg("%d: f(%g) = %g, not %g", acts[c], x[i], y[i], want);
+                /* What 1 + erf cancels; the rounding of the argument of e^64. */
+                double want = value(acts[c], x[i]), slack = acts[c] == ACT_GELU ? 1e-7 : 1e-5 * fabs(want);
+                if (!(fabs(y[i] - want) <= slack + 1e-6 * fabs(want) + 1e-37))
+                    fail_msg("%d: f(%g) = %g, not %g", acts[c], x[i], y[i], want);
                 if (fabsf(x[i]) <= 1e10f && !isfinite(d[i])) fail_msg("%d: f'(%g) = %g", acts[c], x[i], d[i]);
             }
             stream_free(s);

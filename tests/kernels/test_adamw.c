@@ -5,11 +5,13 @@ static const int64_t sizes[] = {0, 1, 13, 33, 130, KERNEL_BLOCK + 13};
 
 typedef struct Arrays { float *w, *m, *v; } Arrays;
 
-static void steps(const Kernels *k, int threads, Arrays a, const float *g, int64_t n, int count, double weight_decay, double eps)
+static void steps(const Kernels *k, int threads, Arrays a, const float *g, int64_t n, int count, double weight_decay,
+                  double eps)
 {
     Stream *s = stream_new_cpu(threads);
     for (int step = 1; step <= count; step++)
-        k->adamw(s, a.w, a.m, a.v, g, n, 0.5f, 1e-2, 0.9, 0.999, eps, weight_decay, 1 - pow(0.9, step), 1 - pow(0.999, step));
+        k->adamw(s, a.w, a.m, a.v, g, n, 0.5f, 1e-2, 0.9, 0.999, eps, weight_decay, 1 - pow(0.9, step),
+                 1 - pow(0.999, step));
     stream_free(s);
 }
 
@@ -53,7 +55,8 @@ static void follows_the_formula_and_no_thread_changes_a_bit(void **state)
 static void equals_three_steps_of_torch(void **state)
 {
     (void)state;
-    static const float g[3][5] = {{0.1f, -0.2f, 1e-4f, 30, 1e-9f}, {0.3f, 0.2f, -1e-4f, -20, 1e-9f}, {-0.5f, 0.4f, 2e-4f, 10, -2e-9f}};
+    static const float g[3][5] = {
+        {0.1f, -0.2f, 1e-4f, 30, 1e-9f}, {0.3f, 0.2f, -1e-4f, -20, 1e-9f}, {-0.5f, 0.4f, 2e-4f, 10, -2e-9f}};
     static const double want_w[] = {0.480962038, -1.24225152, -0.0114443358, 39.8659096, -0.00179149618};
     static const double want_m[] = {-0.0148999998, 0.0417999998, 1.90999999e-05, 1.63, -2.89999968e-11};
     static const double want_v[] = {0.000349890033, 0.000239880057, 5.99700081e-11, 1.39780092, 5.99700088e-21};
@@ -62,7 +65,8 @@ static void equals_three_steps_of_torch(void **state)
         float w[5] = {0.5f, -1.25f, 3e-3f, 40, -7e-5f}, m[5] = {0}, v[5] = {0};
         Stream *s = stream_new_cpu(1);
         for (int step = 1; step <= 3; step++)
-            k->adamw(s, w, m, v, g[step - 1], 5, 1, 1e-2, 0.9, 0.999, 1e-8, 0.1, 1 - pow(0.9, step), 1 - pow(0.999, step));
+            k->adamw(s, w, m, v, g[step - 1], 5, 1, 1e-2, 0.9, 0.999, 1e-8, 0.1, 1 - pow(0.9, step),
+                     1 - pow(0.999, step));
         for (int i = 0; i < 5; i++) {
             assert_true(fabs(w[i] - want_w[i]) < 3e-7 * fabs(want_w[i]));
             assert_true(fabs(m[i] - want_m[i]) < 1e-6 * fabs(want_m[i])); /* cancels where signs change */
@@ -86,7 +90,8 @@ static void nan_in_the_gradient_stays_in_its_element(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_the_formula_and_no_thread_changes_a_bit), cmocka_unit_test(equals_three_steps_of_torch),
+        cmocka_unit_test(follows_the_formula_and_no_thread_changes_a_bit),
+        cmocka_unit_test(equals_three_steps_of_torch),
         cmocka_unit_test(nan_in_the_gradient_stays_in_its_element),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

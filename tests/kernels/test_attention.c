@@ -1,4 +1,5 @@
-/* Attention against the textbook in double: masks, grouped heads, soft caps, dropout, odd sizes, views of one array of q, k and v. */
+/* Attention against the textbook in double: masks, grouped heads, soft caps, dropout, odd sizes, views of one array of
+ * q, k and v. */
 #include "tests/kernels/kernel_test.h"
 
 #include "kernels/philox.h"
@@ -12,7 +13,8 @@ typedef struct Case {
     const int32_t *len_q, *len_k; /* ending with -1; len_k NULL: the same */
 } Case;
 
-static const int32_t ragged[] = {1, 13, 0, 33, 2, 130, -1}, lone[] = {97, -1}, few[] = {1, 3, 2, 5, -1}, many[] = {70, 3, 50, 130, -1};
+static const int32_t ragged[] = {1, 13, 0, 33, 2, 130, -1}, lone[] = {97, -1}, few[] = {1, 3, 2, 5, -1},
+                     many[] = {70, 3, 50, 130, -1};
 static const int32_t short_k[] = {9, 3, 60, 0, -1}, long_q[] = {70, 5, 130, 4, -1}, four[] = {4, -1};
 
 static const Case cases[] = {
@@ -60,10 +62,13 @@ static void lay_out(Laid *l, const Case *c)
     l->rows_q = l->cu_q[n], l->rows_k = l->cu_k[n];
     l->shape.cu_seqlens_q = l->cu_q, l->shape.cu_seqlens_k = l->cu_k, l->shape.num_seqs = n;
     l->shape.heads = c->heads, l->shape.kv_heads = c->kv_heads, l->shape.head_dim = c->dim;
-    l->shape.q_stride = l->shape.k_stride = l->shape.v_stride = (c->heads + 2 * c->kv_heads) * c->dim + 1; /* odd: no alignment */
+    /* Odd strides: no alignment. */
+    l->shape.q_stride = l->shape.k_stride = l->shape.v_stride = (c->heads + 2 * c->kv_heads) * c->dim + 1;
     l->shape.out_stride = c->heads * c->dim + 2;
-    l->shape.scale = 1 / sqrtf((float)c->dim), l->shape.causal = c->causal, l->shape.window = c->window, l->shape.softcap = c->softcap;
-    l->dropout = (Dropout){.p = c->p, .seed = 77, .update = 5, .op = 9, .cu_seqlens = l->cu_q, .sample = l->sample, .num_seqs = n};
+    l->shape.scale = 1 / sqrtf((float)c->dim), l->shape.causal = c->causal;
+    l->shape.window = c->window, l->shape.softcap = c->softcap;
+    l->dropout = (Dropout){.p = c->p, .seed = 77, .update = 5, .op = 9, .cu_seqlens = l->cu_q, .sample = l->sample,
+                           .num_seqs = n};
 }
 
 static int64_t input_size(const Laid *l) { return (l->rows_q > l->rows_k ? l->rows_q : l->rows_k) * l->shape.q_stride; }
@@ -74,16 +79,19 @@ static int64_t v_at(const Laid *l) { return (int64_t)(l->c->heads + l->c->kv_hea
 static double kept(const Laid *l, int32_t sequence, int32_t head, int64_t i, int64_t j)
 {
     if (l->c->p == 0) return 1;
-    Philox w = philox4x32(77, PHILOX_DROPOUT | 5 << 8, (uint32_t)j / 4, (uint32_t)i, 9u | (uint32_t)head << 16, (uint32_t)l->sample[sequence]);
+    Philox w = philox4x32(77, PHILOX_DROPOUT | 5 << 8, (uint32_t)j / 4, (uint32_t)i, 9u | (uint32_t)head << 16,
+                          (uint32_t)l->sample[sequence]);
     return w.v[j % 4] >= dropout_threshold(l->c->p) ? 1 / (1 - (double)l->c->p) : 0;
 }
 
-/* One query: out [dim] and lse; with dout also adds to din (the gradient of the array of q, k and v). p, dp: len_k spare numbers. */
-static double reference_query(const Laid *l, int32_t sequence, int32_t head, int64_t i, const double *in, double *out, const double *dout,
-                              double *din, double *p, double *dp)
+/* One query: out [dim] and lse; with dout also adds to din (the gradient of the array of q, k and v). p, dp: len_k
+ * spare numbers. */
+static double reference_query(const Laid *l, int32_t sequence, int32_t head, int64_t i, const double *in, double *out,
+                              const double *dout, double *din, double *p, double *dp)
 {
     const AttentionShape *s = &l->shape;
-    int64_t len_k = l->cu_k[sequence + 1] - l->cu_k[sequence], own = i + len_k - (l->cu_q[sequence + 1] - l->cu_q[sequence]), dim = s->head_dim;
+    int64_t len_k = l->cu_k[sequence + 1] - l->cu_k[sequence],
+            own = i + len_k - (l->cu_q[sequence + 1] - l->cu_q[sequence]), dim = s->head_dim;
     int64_t kv = head / (s->heads / s->kv_heads), stride = s->q_stride;
     int64_t q = (l->cu_q[sequence] + i) * stride + head * dim, k = l->cu_k[sequence] * stride + k_at(l) + kv * dim;
     int64_t v = l->cu_k[sequence] * stride + v_at(l) + kv * dim;
@@ -102,7 +110,8 @@ static double reference_query(const Laid *l, int32_t sequence, int32_t head, int
     for (int64_t d = 0; d < dim; d++) out[d] = 0;
     if (sum == 0) return lse;
     for (int64_t j = 0; j < len_k; j++)
-        for (int64_t d = 0; d < dim; d++) out[d] += exp(p[j] - lse) * kept(l, sequence, head, i, j) * in[v + j * stride + d];
+        for (int64_t d = 0; d < dim; d++)
+            out[d] += exp(p[j] - lse) * kept(l, sequence, head, i, j) * in[v + j * stride + d];
     if (!dout) return lse;
     for (int64_t j = 0; j < len_k; j++) {
         dp[j] = 0;
@@ -110,7 +119,8 @@ static double reference_query(const Laid *l, int32_t sequence, int32_t head, int
         dot += dp[j] * exp(p[j] - lse);
     }
     for (int64_t j = 0; j < len_k; j++) {
-        double x = exp(p[j] - lse), ds = x * (dp[j] - dot) * (double)s->scale, t = s->softcap > 0 && x > 0 ? p[j] / s->softcap : 0;
+        double x = exp(p[j] - lse), ds = x * (dp[j] - dot) * (double)s->scale,
+               t = s->softcap > 0 && x > 0 ? p[j] / s->softcap : 0;
         ds *= 1 - t * t;
         for (int64_t d = 0; d < dim; d++) {
             din[v + j * stride + d] += x * kept(l, sequence, head, i, j) * dout[d];
@@ -129,7 +139,8 @@ static void reference(const Laid *l, const double *in, double *out, double *lse,
         for (int32_t head = 0; head < l->shape.heads; head++)
             for (int64_t i = 0; i < l->cu_q[n + 1] - l->cu_q[n]; i++) {
                 int64_t row = l->cu_q[n] + i, at = row * l->shape.out_stride + head * l->shape.head_dim;
-                lse[head * l->rows_q + row] = reference_query(l, n, head, i, in, out + at, dout ? dout + at : NULL, din, p, dp);
+                lse[head * l->rows_q + row] =
+                    reference_query(l, n, head, i, in, out + at, dout ? dout + at : NULL, din, p, dp);
             }
     free(p);
 }
@@ -145,11 +156,13 @@ typedef struct Results { float *out, *lse, *din; } Results;
 
 static Results run(const Kernels *k, int threads, const Laid *l, const float *in, const float *dout)
 {
-    Results r = {calloc((size_t)output_size(l) + 1, 4), calloc((size_t)(l->shape.heads * l->rows_q) + 1, 4), calloc((size_t)input_size(l) + 1, 4)};
+    Results r = {calloc((size_t)output_size(l) + 1, 4), calloc((size_t)(l->shape.heads * l->rows_q) + 1, 4),
+                 calloc((size_t)input_size(l) + 1, 4)};
     Stream *s = stream_new_cpu(threads);
     const float *kk = in + k_at(l), *v = in + v_at(l);
     k->attention_forward(s, DTYPE_F32, r.out, r.lse, in, kk, v, &l->shape, &l->dropout);
-    k->attention_backward(s, DTYPE_F32, r.din, r.din + k_at(l), r.din + v_at(l), dout, in, kk, v, r.out, r.lse, &l->shape, &l->dropout);
+    k->attention_backward(s, DTYPE_F32, r.din, r.din + k_at(l), r.din + v_at(l), dout, in, kk, v, r.out, r.lse,
+                          &l->shape, &l->dropout);
     stream_sync(s);
     assert_false(stream_failed(s));
     stream_free(s);
@@ -168,7 +181,8 @@ static void equals_the_textbook_and_no_thread_changes_a_bit(void **state)
         int64_t inputs = input_size(&l), outputs = output_size(&l), lses = l.shape.heads * l.rows_q;
         float *in = numbers(inputs, n), *dout = numbers(outputs, n + 100);
         for (int64_t i = 0; i < inputs; i++) in[i] *= 2.5f;
-        double *in_wide = widened(in, inputs), *dout_wide = widened(dout, outputs), *out = zeros(outputs), *lse = zeros(lses);
+        double *in_wide = widened(in, inputs), *dout_wide = widened(dout, outputs), *out = zeros(outputs),
+               *lse = zeros(lses);
         double *din = zeros(inputs);
         reference(&l, in_wide, out, lse, dout_wide, din);
         for (EACH_ISA(k)) {
@@ -176,7 +190,8 @@ static void equals_the_textbook_and_no_thread_changes_a_bit(void **state)
             assert_close(cases[n].name, one.out, out, outputs, 2e-6);
             assert_close(cases[n].name, one.din, din, inputs, 2e-5);
             for (int64_t i = 0; i < lses; i++)
-                if (isinf(lse[i]) ? (double)one.lse[i] != lse[i] : !(fabs(one.lse[i] - lse[i]) < 1e-5)) fail_msg("%s: lse", cases[n].name);
+                if (isinf(lse[i]) ? (double)one.lse[i] != lse[i] : !(fabs(one.lse[i] - lse[i]) < 1e-5))
+                    fail_msg("%s: lse", cases[n].name);
             for (int threads = 2; threads <= 3; threads++) {
                 Results more = run(k, threads, &l, in, dout);
                 assert_same_bits(cases[n].name, more.out, one.out, outputs);
@@ -190,7 +205,8 @@ static void equals_the_textbook_and_no_thread_changes_a_bit(void **state)
     }
 }
 
-/* <gradient, u> == (f(x + hu) - f(x - hu)) / 2h in double, f = <reference's out, dout>: the reference's own backward is not taken on trust. */
+/* <gradient, u> == (f(x + hu) - f(x - hu)) / 2h in double, f = <reference's out, dout>: the reference's own backward is
+ * not taken on trust. */
 static void gradient_equals_finite_differences(void **state)
 {
     (void)state;
@@ -205,13 +221,15 @@ static void gradient_equals_finite_differences(void **state)
         for (int sign = -1; sign <= 1; sign += 2) {
             for (int64_t i = 0; i < inputs; i++) x[i] = in[i] + sign * h * u[i];
             reference(&l, x, out, lse, NULL, NULL);
-            for (int64_t i = 0; i < outputs; i++) want += i % l.shape.out_stride < l.c->heads * l.c->dim ? sign * out[i] * dout[i] / (2 * h) : 0;
+            for (int64_t i = 0; i < outputs; i++)
+                want += i % l.shape.out_stride < l.c->heads * l.c->dim ? sign * out[i] * dout[i] / (2 * h) : 0;
         }
         for (EACH_ISA(k)) {
             Results r = run(k, 2, &l, in, dout);
             double got = 0, size = 1;
             for (int64_t i = 0; i < inputs; i++) got += (double)r.din[i] * u[i], size += fabs((double)r.din[i] * u[i]);
-            if (!(fabs(got - want) < 2e-6 * size)) fail_msg("%s, %s: %.9g, not %.9g", cases[n].name, k->name, got, want);
+            if (!(fabs(got - want) < 2e-6 * size))
+                fail_msg("%s, %s: %.9g, not %.9g", cases[n].name, k->name, got, want);
             results_free(r);
         }
         free(in), free(dout), free(u), free(x), free(out), free(lse);
@@ -268,8 +286,10 @@ static void infinity_and_nan_stay_in_their_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_the_textbook_and_no_thread_changes_a_bit), cmocka_unit_test(gradient_equals_finite_differences),
-        cmocka_unit_test(a_sequence_alone_has_the_same_bits), cmocka_unit_test(infinity_and_nan_stay_in_their_row),
+        cmocka_unit_test(equals_the_textbook_and_no_thread_changes_a_bit),
+        cmocka_unit_test(gradient_equals_finite_differences),
+        cmocka_unit_test(a_sequence_alone_has_the_same_bits),
+        cmocka_unit_test(infinity_and_nan_stay_in_their_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

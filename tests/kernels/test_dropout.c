@@ -7,14 +7,16 @@ static const int64_t widths[] = {1, 13, 33, 64, 130, 300};
 
 static Dropout dropout_of(float p)
 {
-    return (Dropout){.p = p, .seed = 0xdeadbeef, .update = 70000, .op = 3, .cu_seqlens = cu, .sample = sample, .num_seqs = SEQUENCES};
+    return (Dropout){.p = p, .seed = 0xdeadbeef, .update = 70000, .op = 3, .cu_seqlens = cu, .sample = sample,
+                     .num_seqs = SEQUENCES};
 }
 
 static bool kept(float p, int64_t row, int64_t col)
 {
     int n = 0;
     while (row >= cu[n + 1]) n++;
-    Philox w = philox4x32(0xdeadbeef, PHILOX_DROPOUT | 70000u << 8, (uint32_t)col / 4, (uint32_t)(row - cu[n]), 3, (uint32_t)sample[n]);
+    Philox w = philox4x32(0xdeadbeef, PHILOX_DROPOUT | 70000u << 8, (uint32_t)col / 4, (uint32_t)(row - cu[n]), 3,
+                          (uint32_t)sample[n]);
     return w.v[col % 4] >= dropout_threshold(p);
 }
 

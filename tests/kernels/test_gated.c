@@ -15,7 +15,8 @@ static double value(Activation act, double x)
     }
 }
 
-static void check(const Kernels *k, int threads, Activation act, int64_t n, const float *gate, const float *up, const float *dy)
+static void check(const Kernels *k, int threads, Activation act, int64_t n, const float *gate, const float *up,
+                  const float *dy)
 {
     double *y = zeros(n), *dgate = zeros(n), *dup = zeros(n), h = 1e-5;
     for (int64_t i = 0; i < n; i++) {

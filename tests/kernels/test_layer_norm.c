@@ -4,8 +4,9 @@
 typedef struct Case { int64_t rows, hidden; bool bias, accumulate_dx, accumulate_params; } Case;
 
 static const Case cases[] = {
-    {0, 13, true, false, false}, {1, 1, true, false, false}, {5, 13, true, true, false},  {13, 33, false, false, true},
-    {33, 130, true, true, true}, {70, 96, true, false, false}, {65, 1, false, true, true}, {130, 300, true, false, true},
+    {0, 13, true, false, false},  {1, 1, true, false, false},    {5, 13, true, true, false},
+    {13, 33, false, false, true}, {33, 130, true, true, true},   {70, 96, true, false, false},
+    {65, 1, false, true, true},   {130, 300, true, false, true},
 };
 
 typedef struct Data { float *x, *dy, *weight, *bias, *dx, *dweight, *dbias; } Data; /* dx …: what is there to add to */
@@ -17,12 +18,16 @@ static const float eps = 1e-5f;
 static Data data_of(const Case *c)
 {
     int64_t n = c->rows * c->hidden;
-    Data d = {numbers(n, 1), numbers(n, 2), numbers(c->hidden, 3), numbers(c->hidden, 4), numbers(n, 5), numbers(c->hidden, 6), numbers(c->hidden, 7)};
+    Data d = {numbers(n, 1), numbers(n, 2),         numbers(c->hidden, 3), numbers(c->hidden, 4),
+              numbers(n, 5), numbers(c->hidden, 6), numbers(c->hidden, 7)};
     for (int64_t i = 0; i < n; i++) d.x[i] += 3;
     return d;
 }
 
-static void data_free(Data d) { free(d.x), free(d.dy), free(d.weight), free(d.bias), free(d.dx), free(d.dweight), free(d.dbias); }
+static void data_free(Data d)
+{
+    free(d.x), free(d.dy), free(d.weight), free(d.bias), free(d.dx), free(d.dweight), free(d.dbias);
+}
 
 static Want reference(const Case *c, const Data *d)
 {
@@ -42,7 +47,8 @@ static Want reference(const Case *c, const Data *d)
         }
         for (int64_t i = 0; i < n; i++) {
             double xhat = (x[i] - mean) * rstd;
-            w.dx[r * n + i] = rstd * (dy[i] * d->weight[i] - g_sum / (double)n - xhat * gx_sum / (double)n) + (c->accumulate_dx ? d->dx[r * n + i] : 0);
+            w.dx[r * n + i] = rstd * (dy[i] * d->weight[i] - g_sum / (double)n - xhat * gx_sum / (double)n) +
+                              (c->accumulate_dx ? d->dx[r * n + i] : 0);
         }
         w.mean[r] = mean, w.rstd[r] = rstd;
     }
@@ -56,14 +62,18 @@ static Results run(const Kernels *k, int threads, const Case *c, const Data *d)
                  c->accumulate_params ? copy_of(d->dweight, c->hidden) : rubbish(c->hidden),
                  c->accumulate_params ? copy_of(d->dbias, c->hidden) : rubbish(c->hidden)};
     Stream *s = stream_new_cpu(threads);
-    k->layer_norm_forward(s, DTYPE_F32, r.y, r.mean, r.rstd, d->x, d->weight, c->bias ? d->bias : NULL, c->rows, c->hidden, eps);
-    k->layer_norm_backward(s, DTYPE_F32, r.dx, r.dweight, c->bias ? r.dbias : NULL, d->dy, d->x, r.mean, r.rstd, d->weight, c->rows,
-                           c->hidden, c->accumulate_dx, c->accumulate_params);
+    k->layer_norm_forward(s, DTYPE_F32, r.y, r.mean, r.rstd, d->x, d->weight, c->bias ? d->bias : NULL, c->rows,
+                          c->hidden, eps);
+    k->layer_norm_backward(s, DTYPE_F32, r.dx, r.dweight, c->bias ? r.dbias : NULL, d->dy, d->x, r.mean, r.rstd,
+                           d->weight, c->rows, c->hidden, c->accumulate_dx, c->accumulate_params);
     stream_free(s);
     return r;
 }
 
-static void results_free(Results r) { free(r.y), free(r.mean), free(r.rstd), free(r.dx), free(r.dweight), free(r.dbias); }
+static void results_free(Results r)
+{
+    free(r.y), free(r.mean), free(r.rstd), free(r.dx), free(r.dweight), free(r.dbias);
+}
 
 static void equals_the_definition_and_no_thread_changes_a_bit(void **state)
 {
@@ -126,7 +136,8 @@ static void works_in_place_and_without_statistics(void **state)
         float *x = copy_of(d.x, n), *dy = copy_of(d.dy, n);
         Stream *s = stream_new_cpu(2);
         k->layer_norm_forward(s, DTYPE_F32, x, NULL, NULL, x, d.weight, d.bias, c.rows, c.hidden, eps);
-        k->layer_norm_backward(s, DTYPE_F32, dy, d.dweight, NULL, dy, d.x, r.mean, r.rstd, d.weight, c.rows, c.hidden, false, false);
+        k->layer_norm_backward(s, DTYPE_F32, dy, d.dweight, NULL, dy, d.x, r.mean, r.rstd, d.weight, c.rows, c.hidden,
+                               false, false);
         assert_same_bits("y in place", x, r.y, n);
         assert_same_bits("dx in place", dy, r.dx, n);
         stream_free(s);
@@ -157,8 +168,10 @@ static void a_mean_far_from_zero_costs_no_accuracy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_the_definition_and_no_thread_changes_a_bit), cmocka_unit_test(rows_alone_have_the_same_bits),
-        cmocka_unit_test(works_in_place_and_without_statistics), cmocka_unit_test(a_mean_far_from_zero_costs_no_accuracy),
+        cmocka_unit_test(equals_the_definition_and_no_thread_changes_a_bit),
+        cmocka_unit_test(rows_alone_have_the_same_bits),
+        cmocka_unit_test(works_in_place_and_without_statistics),
+        cmocka_unit_test(a_mean_far_from_zero_costs_no_accuracy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

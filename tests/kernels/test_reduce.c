@@ -1,7 +1,8 @@
 /* Sums: right, in a fixed order, and never hiding an infinity or a NaN. */
 #include "tests/kernels/kernel_test.h"
 
-static const int64_t sizes[] = {0, 1, 13, 33, 130, KERNEL_BLOCK - 1, KERNEL_BLOCK, KERNEL_BLOCK + 1, 3 * KERNEL_BLOCK + 77};
+static const int64_t sizes[] = {
+    0, 1, 13, 33, 130, KERNEL_BLOCK - 1, KERNEL_BLOCK, KERNEL_BLOCK + 1, 3 * KERNEL_BLOCK + 77};
 
 static void squares_are_summed_by_blocks_and_no_thread_changes_a_bit(void **state)
 {
@@ -64,7 +65,8 @@ static void numbers_are_summed_one_after_the_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(squares_are_summed_by_blocks_and_no_thread_changes_a_bit), cmocka_unit_test(infinity_nan_and_huge_numbers_are_seen),
+        cmocka_unit_test(squares_are_summed_by_blocks_and_no_thread_changes_a_bit),
+        cmocka_unit_test(infinity_nan_and_huge_numbers_are_seen),
         cmocka_unit_test(numbers_are_summed_one_after_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

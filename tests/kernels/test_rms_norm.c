@@ -51,8 +51,8 @@ static Results run(const Kernels *k, int threads, const Case *c, const Data *d)
                  c->accumulate_params ? copy_of(d->dweight, c->hidden) : rubbish(c->hidden)};
     Stream *s = stream_new_cpu(threads);
     k->rms_norm_forward(s, DTYPE_F32, r.y, r.rstd, d->x, d->weight, c->rows, c->hidden, eps, c->offset);
-    k->rms_norm_backward(s, DTYPE_F32, r.dx, r.dweight, d->dy, d->x, r.rstd, d->weight, c->rows, c->hidden, c->offset, c->accumulate_dx,
-                         c->accumulate_params);
+    k->rms_norm_backward(s, DTYPE_F32, r.dx, r.dweight, d->dy, d->x, r.rstd, d->weight, c->rows, c->hidden, c->offset,
+                         c->accumulate_dx, c->accumulate_params);
     stream_free(s);
     return r;
 }
@@ -117,7 +117,8 @@ static void works_in_place_and_without_statistics(void **state)
         float *x = copy_of(d.x, n), *dy = copy_of(d.dy, n);
         Stream *s = stream_new_cpu(2);
         k->rms_norm_forward(s, DTYPE_F32, x, NULL, x, d.weight, c.rows, c.hidden, eps, c.offset);
-        k->rms_norm_backward(s, DTYPE_F32, dy, d.dweight, dy, d.x, r.rstd, d.weight, c.rows, c.hidden, c.offset, false, false);
+        k->rms_norm_backward(s, DTYPE_F32, dy, d.dweight, dy, d.x, r.rstd, d.weight, c.rows, c.hidden, c.offset, false,
+                             false);
         assert_same_bits("y in place", x, r.y, n);
         assert_same_bits("dx in place", dy, r.dx, n);
         stream_free(s);
@@ -129,7 +130,8 @@ static void works_in_place_and_without_statistics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_the_definition_and_no_thread_changes_a_bit), cmocka_unit_test(rows_alone_have_the_same_bits),
+        cmocka_unit_test(equals_the_definition_and_no_thread_changes_a_bit),
+        cmocka_unit_test(rows_alone_have_the_same_bits),
         cmocka_unit_test(works_in_place_and_without_statistics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,7 +3,8 @@
 
 typedef struct Case { int64_t rows; int32_t heads, head_dim, rotary_dim, extra; } Case; /* extra: between rows */
 
-static const Case cases[] = {{0, 2, 8, 8, 0}, {1, 1, 2, 2, 0}, {13, 3, 24, 24, 5}, {33, 2, 66, 20, 1}, {130, 4, 64, 64, 300}, {5, 2, 10, 0, 0}};
+static const Case cases[] = {{0, 2, 8, 8, 0},    {1, 1, 2, 2, 0},       {13, 3, 24, 24, 5},
+                             {33, 2, 66, 20, 1}, {130, 4, 64, 64, 300}, {5, 2, 10, 0, 0}};
 
 enum { POSITIONS = 40 };
 
@@ -33,9 +34,11 @@ static void turns_by_the_angle_and_back(void **state)
             for (int threads = 1; threads <= 3; threads++) {
                 Stream *s = stream_new_cpu(threads);
                 float *y = copy_of(x, size);
-                k->rope(s, DTYPE_F32, y, cosines, sines, positions, c.rows, c.heads, c.head_dim, c.rotary_dim, stride, false);
+                k->rope(s, DTYPE_F32, y, cosines, sines, positions, c.rows, c.heads, c.head_dim, c.rotary_dim, stride,
+                        false);
                 assert_close("turned", y, want, size, 2e-7);
-                k->rope(s, DTYPE_F32, y, cosines, sines, positions, c.rows, c.heads, c.head_dim, c.rotary_dim, stride, true);
+                k->rope(s, DTYPE_F32, y, cosines, sines, positions, c.rows, c.heads, c.head_dim, c.rotary_dim, stride,
+                        true);
                 assert_close("turned back", y, before, size, 4e-7);
                 free(y);
                 stream_free(s);

@@ -17,7 +17,8 @@ static const Case cases[] = {
 static void equals_three_steps_of_torch(void **state)
 {
     (void)state;
-    static const float g[3][5] = {{0.1f, -0.2f, 1e-4f, 30, 1e-9f}, {0.3f, 0.2f, -1e-4f, -20, 1e-9f}, {-0.5f, 0.4f, 2e-4f, 10, -2e-9f}};
+    static const float g[3][5] = {
+        {0.1f, -0.2f, 1e-4f, 30, 1e-9f}, {0.3f, 0.2f, -1e-4f, -20, 1e-9f}, {-0.5f, 0.4f, 2e-4f, 10, -2e-9f}};
     const Kernels *k;
     for (size_t c = 0; c < COUNT(cases); c++)
         for (EACH_ISA(k)) {
@@ -25,9 +26,11 @@ static void equals_three_steps_of_torch(void **state)
             float w[5] = {0.5f, -1.25f, 3e-3f, 40, -7e-5f}, buffer[5] = {NAN, NAN, NAN, NAN, NAN};
             Stream *s = stream_new_cpu(1);
             for (int i = 0; i < 3; i++)
-                k->sgd(s, w, t->momentum > 0 ? buffer : NULL, g[i], 5, 1, 0.1, t->weight_decay, t->momentum, t->dampening, t->nesterov, i == 0);
+                k->sgd(s, w, t->momentum > 0 ? buffer : NULL, g[i], 5, 1, 0.1, t->weight_decay, t->momentum,
+                       t->dampening, t->nesterov, i == 0);
             for (int i = 0; i < 5; i++)
-                if (!(fabs(w[i] - t->want[i]) < 3e-7 * fabs(t->want[i]))) fail_msg("case %zu: %.9g, not %.9g", c, (double)w[i], t->want[i]);
+                if (!(fabs(w[i] - t->want[i]) < 3e-7 * fabs(t->want[i])))
+                    fail_msg("case %zu: %.9g, not %.9g", c, (double)w[i], t->want[i]);
             stream_free(s);
         }
 }
@@ -52,8 +55,10 @@ static void follows_the_formula_and_no_thread_changes_a_bit(void **state)
                 k->sgd(s, got_w, got_b, g, n, 0.25f, 0.2, 0.1, 0.9, 0.5, true, false);
                 assert_close("w", got_w, w, n, 3e-7);
                 assert_close("b", got_b, b, n, 3e-7);
-                if (first_w) assert_same_bits("w", got_w, first_w, n), assert_same_bits("b", got_b, first_b, n), free(got_w), free(got_b);
-                else first_w = got_w, first_b = got_b;
+                if (!first_w) first_w = copy_of(got_w, n), first_b = copy_of(got_b, n);
+                assert_same_bits("w", got_w, first_w, n);
+                assert_same_bits("b", got_b, first_b, n);
+                free(got_w), free(got_b);
                 stream_free(s);
             }
             free(first_w), free(first_b), first_w = NULL;

@@ -26,7 +26,8 @@ static double ulps(float got, double want)
 }
 
 /* The largest error of f in [from, to], at geometric or even steps. */
-static void check_function(const char *name, VecFunction *f, double (*reference)(double), double from, double to, double limit)
+static void check_function(const char *name, VecFunction *f, double (*reference)(double), double from, double to,
+                           double limit)
 {
     double worst = 0;
     float worst_at = 0;
@@ -69,8 +70,10 @@ static void functions_keep_infinities_and_nan(void **state)
     assert_true(one(f_exp, -INFINITY) == 0 && one(f_exp, -1e30f) == 0 && one(f_exp_negative, -INFINITY) == 0);
     assert_true(one(f_exp, INFINITY) == INFINITY && one(f_exp, 89) == INFINITY && one(f_exp, 0) == 1);
     assert_true(one(f_exp_negative, 0) == 1 && isnan(one(f_exp_negative, NAN)) && one(f_exp_negative, -1e30f) == 0);
-    assert_true(one(f_log, 0) == -INFINITY && one(f_log, INFINITY) == INFINITY && one(f_log, 1) == 0 && isnan(one(f_log, -1)));
-    assert_true(one(f_tanh, INFINITY) == 1 && one(f_tanh, -INFINITY) == -1 && one(f_erf, INFINITY) == 1 && one(f_erf, -9) == -1);
+    assert_true(one(f_log, 0) == -INFINITY && one(f_log, INFINITY) == INFINITY && one(f_log, 1) == 0 &&
+                isnan(one(f_log, -1)));
+    assert_true(one(f_tanh, INFINITY) == 1 && one(f_tanh, -INFINITY) == -1 && one(f_erf, INFINITY) == 1 &&
+                one(f_erf, -9) == -1);
     assert_true(isnan(one(f_exp, NAN)) && isnan(one(f_log, NAN)) && isnan(one(f_tanh, NAN)) && isnan(one(f_erf, NAN)));
     assert_true(signbit(one(f_tanh, -0.0f)) && signbit(one(f_erf, -0.0f)));
 }
@@ -132,7 +135,8 @@ static void philox_equals_the_scalar_one(void **state)
         for (int w = 0; w < 4; w++) assert_int_equal(out[w][i], p.v[w]);
     }
     vu_philox_row(1, 2, 5, 6, 7, 8, out);
-    for (uint32_t i = 0; i < 4 * VF; i++) assert_int_equal(out[i / VF][i % VF], philox4x32(1, 2, 5 + i / 4, 6, 7, 8).v[i % 4]);
+    for (uint32_t i = 0; i < 4 * VF; i++)
+        assert_int_equal(out[i / VF][i % VF], philox4x32(1, 2, 5 + i / 4, 6, 7, 8).v[i % 4]);
 }
 
 static void words_at_the_threshold_are_kept(void **state)
