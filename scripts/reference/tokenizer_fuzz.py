@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""Differential fuzz: hostile texts through `hone tokenize` and through the tokenizers library must give equal ids,
+offsets and decoded text.
+
+    pip install tokenizers==0.23.3
+    python scripts/reference/tokenizer_fuzz.py build/release/hone [texts for each tokenizer] [seed] [tokenizer ...]
+    python scripts/reference/tokenizer_fuzz.py build/release/hone 500 7 patterns    # 500 random regular expressions
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+from tokenizers import Regex
+
+from tokenizer_models import BEHAVIORS, MODELS, TEXT, pieces
+
+MARKS = [int(c, 16) for c in """
+    300 301 302 304 308 323 328 331 334 338 345 3099 309A F71 F72 F73 F74 344 1D165 1D16D 5B0 651 BD7 DCA DCF 11A7
+    11A8 11C2 1161 1175 94D
+""".split()]
+ODD = [int(c, 16) for c in """
+    0 1 9 A B C D 1C 1F 20 7F 80 85 A0 AD B7 180E 200B 200C 200D 2028 2029 202F 205F 2060 3000 FEFF FFFD FFFE FFFF
+    10FFFF 17F 212A DF 1E9E 130 149 FB01 FB06 1100 1112 AC00 AC01 D7A3 E000 2126 212B 1F71 3D2 958 2ADC 1D15E
+    2F800 FDFA 3300 BD 660 966 2160 1F600 1F468 E0001
+""".split()]
+# fmt: off
+WORDS = [
+    "'s", "'S", "'\u017f", "'re", "'LL", "'d", "the", "there", " the", "  ", "\n", "\r\n", "\n\n ", "\t", "123",
+    "4567", "x", "X", "--", "---", "...", ",", "e\u0301te\u0301", "\u00e9t\u00e9", "\u1100\u1161\u11a8", "<0x41>",
+    "<unk>", "ab", "Ġ", "Ċ", "\u0120the", "the, and", "aaaa", " a", "_", "ª", "²", "日本", "漢字かな",
+    "한국어", "привет", "مرحبا", "x\n", "//", "/\n",
+]
+# fmt: on
+
+
+def text(rng, fragments):
+    out = []
+    for _ in range(rng.choice([0, 1, 1, 2, 3, 5, 8, 13, 30])):
+        kind = rng.random()
+        if kind < 0.22:
+            out.append(rng.choice(WORDS))
+        elif kind < 0.40 and fragments:
+            f = rng.choice(fragments)
+            cut = rng.randrange(len(f) + 1) if rng.random() < 0.25 else len(f)
+            out.append(
+                rng.choice(["", "", " ", "  ", "\u3000", "a", "\u0301", "\n"])
+                + f[:cut]
+                + rng.choice(["", "", " ", "\t ", "b", "\u0301"])
+            )
+        elif kind < 0.52:
+            start = rng.randrange(len(TEXT))
+            out.append(TEXT[start : start + rng.randrange(20)])
+        elif kind < 0.64:
+            out.append(chr(rng.choice(MARKS)) * rng.choice([1, 1, 1, 2, 3]))
+        elif kind < 0.76:
+            out.append(chr(rng.choice(ODD)) * rng.choice([1, 1, 2, 4]))
+        elif kind < 0.86:
+            out.append(chr(rng.randrange(32, 127)) * rng.choice([1, 1, 1, 2, 5, 70]))
+        else:
+            limit = rng.choice([0x100, 0x600, 0x3000, 0x10000, 0x20000, 0x110000])
+            c = rng.randrange(limit)
+            out.append(chr(c) if not 0xD800 <= c <= 0xDFFF else "\ud7ff")
+    return "".join(out)
+
+
+def lines(command, items):
+    done = subprocess.run(
+        command, input="\n".join(map(json.dumps, items)) + "\n", capture_output=True, encoding="utf-8"
+    )
+    if done.returncode:
+        sys.exit("%s: %s" % (" ".join(command), done.stderr))
+    return [json.loads(line) for line in done.stdout.split("\n") if line]
+
+
+def compare(hone, name, tokenizer, directory, count, rng):
+    path = os.path.join(directory, name + ".json")
+    tokenizer.save(path)
+    fragments = [t.content for t in tokenizer.get_added_tokens_decoder().values()]
+    texts = [text(rng, fragments).replace("\0", "") for _ in range(count)]
+    failures = 0
+    for special in (True, False):
+        mine = lines([hone, "tokenize", "--model", path, "--json", "--add_special_tokens", str(special).lower()], texts)
+        assert len(mine) == len(texts)
+        theirs = [tokenizer.encode(t, add_special_tokens=special) for t in texts]
+        for t, a, b in zip(texts, mine, theirs):
+            if a["ids"] != b.ids or [tuple(o) for o in a["offsets"]] != b.offsets:
+                failures += 1
+                if failures < 4:
+                    print(name, ascii(t), "\n  hone", a["ids"], a["offsets"], "\n  ref ", b.ids, b.offsets)
+    ids = [b.ids for b in theirs] + [
+        [rng.randrange(tokenizer.get_vocab_size() + 5) for _ in range(rng.randrange(12))] for _ in texts
+    ]
+    for skip in (True, False):
+        mine = lines([hone, "tokenize", "--model", path, "--decode", "--skip_special_tokens", str(skip).lower()], ids)
+        for i, a in zip(ids, mine):
+            want = tokenizer.decode(i, skip_special_tokens=skip)
+            if a["text"] != want:
+                failures += 1
+                if failures < 4:
+                    print(name, "decode", i, "\n  hone", ascii(a["text"]), "\n  ref ", ascii(want))
+    print("%-18s %7d texts, %7d decodes, %d differences" % (name, 2 * count, 4 * count, failures), flush=True)
+    return failures
+
+
+# fmt: off
+ATOMS = [
+    "a", "b", "x", "'s", " ", "1", "-", "\\n", "\\s", "\\S", "\\d", "\\D", "\\w", "\\W", "\\p{L}", "\\p{Lu}",
+    "\\p{^N}", "\\P{M}", ".", "\\h", "[ab]", "[^a]", "[a-c1]", "[^\\s\\p{L}]", "[\\w&&[^a]]", "[^\\r\\n]",
+    "[[a-c]x-z]", "\\x{e9}", "é", "(?i:k)", "(?i:'S)", "(?i:[a-t])",
+]
+# fmt: on
+ASSERTIONS = ["\\b", "\\B", "^", "$", "\\A", "\\z", "\\Z", "(?!a)", "(?=\\s)", "(?<=a)", "(?<!\\s)", "(?!\\S)"]
+
+
+def pattern(rng, depth=0):
+    """A random regular expression over what hone translates."""
+    out = []
+    for _ in range(rng.choice([1, 1, 2, 2, 3])):
+        if rng.random() < 0.15:
+            out.append(rng.choice(ASSERTIONS))
+            continue
+        item = rng.choice(ATOMS)
+        if depth < 2 and rng.random() < 0.25:
+            item = rng.choice(["(%s)", "(?:%s)", "(?>%s)"]) % pattern(rng, depth + 1)
+        elif len(item) == 2 and item[0] == "'":
+            item = "(?:%s)" % item
+        item += rng.choice(
+            [
+                "",
+                "",
+                "",
+                "+",
+                "*",
+                "?",
+                "{2}",
+                "{1,3}",
+                "{2,}",
+                "{,2}",
+                "+?",
+                "*?",
+                "??",
+                "{1,2}?",
+                "++",
+                "*+",
+                "?+",
+                "{1,2}+",
+            ]
+        )
+        out.append(item)
+    joined = "".join(out)
+    return joined + "|" + pattern(rng, depth + 1) if depth < 3 and rng.random() < 0.3 else joined
+
+
+def compare_patterns(hone, directory, count, rng):
+    refused = rejected = failures = texts_seen = 0
+    for i in range(count):
+        p = pattern(rng)
+        try:
+            tokenizer = pieces(Regex(p), rng.choice(BEHAVIORS), rng.random() < 0.3)
+        except Exception:
+            rejected += 1
+            continue
+        path = os.path.join(directory, "pattern.json")
+        tokenizer.save(path)
+        texts = [
+            "".join(rng.choice("aaabbx's 1-\n\r AKéſ\u212a\u0301日S\u00a0") for _ in range(rng.randrange(12)))
+            for _ in range(60)
+        ]
+        texts += [text(rng, []).replace("\0", "") for _ in range(10)]
+        done = subprocess.run(
+            [hone, "tokenize", "--model", path, "--json"],
+            input="\n".join(map(json.dumps, texts)) + "\n",
+            capture_output=True,
+            encoding="utf-8",
+        )
+        if done.returncode:
+            refused += 1
+            if refused < 4:
+                print("refused:", p, done.stderr.strip())
+            continue
+        for t, line in zip(texts, done.stdout.split("\n")):
+            texts_seen += 1
+            want = tokenizer.encode(t).offsets
+            if [tuple(o) for o in json.loads(line)["offsets"]] != want:
+                failures += 1
+                if failures < 6:
+                    print(ascii(p), ascii(t), "\n  hone", line, "\n  ref ", want)
+                break
+    print(
+        "%d patterns (%d rejected by the library, %d refused by hone), %d texts, %d patterns differ"
+        % (count, rejected, refused, texts_seen, failures)
+    )
+    return failures
+
+
+def main():
+    hone = sys.argv[1]
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    names = sys.argv[4:] or list(MODELS)
+    failures = 0
+    with tempfile.TemporaryDirectory() as directory:
+        if names == ["patterns"]:
+            sys.exit(1 if compare_patterns(hone, directory, count, random.Random(seed)) else 0)
+        for name in names:
+            failures += compare(hone, name, MODELS[name](), directory, count, random.Random("%s %d" % (name, seed)))
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
