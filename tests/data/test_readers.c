@@ -155,6 +155,8 @@ static void json_lines_are_rows(void **state)
                        "  {\"text\" : \"b\"}\r\n{\"text\":null}{\"x\":3}");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "a\n\xc3\xa9\xf0\x9f\x98\x80", "b", "<none>", "<none>");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "x", "1", "<none>", "<none>", "3");
+    FILE_OF("none.jsonl", "{}{}");
+    ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "<none>", "<none>");
     FILE_OF("bom.json", "\xef\xbb\xbf{\"text\": \"a\"}");
     ASSERT_COLUMN(opened(paths[0], false, NULL), "text", "a");
     FILE_OF("pretty.json", "{\n  \"text\": \"a\"\n}\n");

@@ -17,8 +17,9 @@ static bool same_value(const Field *f, const cJSON *v)
     default: break;
     }
     if (json_parse(f->text, f->bytes, "the field", &again) != OK) return false;
-    same = cJSON_Compare(again, v, 1) || (cJSON_IsNumber(v) && v->valuedouble != v->valuedouble) ||
-           f->type != FIELD_NUMBER; /* cJSON_Compare finds NaN unequal to itself, inside lists and objects too */
+    /* cJSON_Compare finds NaN and infinity unequal to themselves, inside lists and objects too */
+    same = f->type != FIELD_NUMBER || again->valuedouble == v->valuedouble ||
+           (again->valuedouble != again->valuedouble && v->valuedouble != v->valuedouble);
     same = same && (again->type & 0xff) == (v->type & 0xff) && cJSON_GetArraySize(again) == cJSON_GetArraySize(v);
     cJSON_Delete(again);
     return same;

@@ -37,8 +37,8 @@ typedef struct CacheHeader {
 
 _Static_assert(sizeof(CacheHeader) <= CACHE_HEADER, "the header must fit");
 
-/* Makes the file under `path`: header, what `make` adds, offsets; synced. On failure the file is removed. *from_cache is
- * whether writing the file, not the maker, was what failed. */
+/* Makes the file under `path`: header, what `make` adds, offsets; synced. On failure the file is removed. *from_cache
+ * is whether writing the file, not the maker, was what failed. */
 Status cache_file_write(const CacheRequest *request, const char *path, bool *from_cache);
 /* Maps and checks it: STATUS_FORMAT says what is wrong with the file. `key` NULL: not compared. */
 Status cache_file_open(const char *path, const uint64_t key[2], Dataset **out);

@@ -46,8 +46,8 @@ Status clm_rows_open(const ClmSource *s, ClmRows *c)
         c->last = s->part == SPLIT_HEAD ? head : rows;
         c->plan = (GroupPlan){.rows = c->last - c->first, .shards = s->workers > 1 ? s->workers : 1};
         if (c->plan.rows == 0)
-            RAISE(USAGE, "%s: validation_split_percentage %d of %" PRId64 " rows leaves it none; give a validation_file",
-                  s->name, s->percent, rows);
+            RAISE(USAGE, "%s: validation_split_percentage %d of %" PRId64 " rows leaves it none; give a "
+                  "validation_file", s->name, s->percent, rows);
     }
     TRY(rows_open(&config, &c->rows));
 done:

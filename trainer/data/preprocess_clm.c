@@ -1,5 +1,5 @@
-/* See preprocess_clm.h. The key of the cache is a hash of the bytes of the data files and of the tokenizer's, and of the
- * settings; names and times of files do not count. */
+/* See preprocess_clm.h. The key of the cache is a hash of the bytes of the data files and of the tokenizer's, and of
+ * the settings; names and times of files do not count. */
 #include "trainer/data/preprocess_clm.h"
 
 #include <inttypes.h>

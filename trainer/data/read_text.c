@@ -1,5 +1,5 @@
-/* A row a line, as datasets' text builder and Python's universal newlines make them: \n, \r\n and \r end a line and read
- * as \n; a byte order mark and every other control character, NUL too, is text. */
+/* A row a line, as datasets' text builder and Python's universal newlines make them: \n, \r\n and \r end a line and
+ * read as \n; a byte order mark and every other control character, NUL too, is text. */
 #include <string.h>
 
 #include "trainer/data/rows_internal.h"
@@ -28,8 +28,8 @@ static Status check_text(Rows *r)
     const char *text = r->heap.data + slot->text;
     const size_t valid = utf8_valid_bytes(text, size);
     if (valid == size) return OK;
-    return input_fail(&r->in, "byte %zu of this line is 0x%02x: not UTF-8; convert the file (iconv -t UTF-8)", valid + 1,
-                      (unsigned char)text[valid]);
+    return input_fail(&r->in, "byte %zu of this line is 0x%02x: not UTF-8; convert the file (iconv -t UTF-8)",
+                      valid + 1, (unsigned char)text[valid]);
 }
 
 Status rows_text_next(Rows *r, bool *end)

@@ -45,7 +45,7 @@ struct Rows {
     size_t seen_count, seen_capacity;
 };
 
-/* Adds a field that begins where the heap ends now; its text is what is added to the heap next, up to rows_end_field. */
+/* Adds a field that begins where the heap ends now; its text is what is added to the heap up to rows_end_field. */
 Status rows_begin_field(Rows *r, size_t name, FieldType type);
 Status rows_end_field(Rows *r); /* puts the NUL */
 

@@ -79,7 +79,7 @@ Status sampler_check(const SamplerConfig *c)
 {
     Status st = OK;
     if (c->batch < 1 || c->accumulation < 1 || c->world < 1)
-        RAISE(USAGE, "per_device_train_batch_size %d, gradient_accumulation_steps %d, %d ranks: each must be at least 1",
+        RAISE(USAGE, "per_device_train_batch_size %d, gradient_accumulation_steps %d, %d ranks: each must be 1 or more",
               c->batch, c->accumulation, c->world);
     if (c->n < 1) RAISE(USAGE, "there are no training examples; give more data or a smaller block_size");
     if ((int64_t)c->batch * c->accumulation > INT32_MAX / c->world)

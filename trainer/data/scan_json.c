@@ -122,7 +122,7 @@ static Status given_twice(const Rows *r, const SeenKey *key)
 
 Status scan_close(Rows *r, const ScanScope *scope)
 {
-    SeenKey *seen = r->seen + scope->seen;
+    SeenKey *seen = r->seen ? r->seen + scope->seen : NULL; /* no key was ever read */
     const size_t count = r->seen_count - scope->seen;
 
     if (count > FEW_KEYS) {

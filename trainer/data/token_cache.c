@@ -58,7 +58,8 @@ static void remove_leftovers(const CacheRequest *q, const Paths *p)
             long pid;
             const size_t length = strlen(p->name);
             if (strncmp(names[i], p->name, length) != 0 || names[i][length] != ' ') continue;
-            if (sscanf(names[i] + length, " %255s %ld.tmp", host, &pid) != 2 || !cache_lock_is_gone(host, pid)) continue;
+            if (sscanf(names[i] + length, " %255s %ld.tmp", host, &pid) != 2) continue;
+            if (!cache_lock_is_gone(host, pid)) continue;
             if ((path = path_join(arena, q->dir, names[i])) != NULL) file_remove(path);
         }
     arena_free(arena);
