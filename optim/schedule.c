@@ -1,5 +1,5 @@
-/* The schedules, one function and one table line each, in the arithmetic and order of transformers 5.23 (optimization.py), since the rates
- * are compared to the last bit. s: updates done; w: warm-up; T: max_steps. */
+/* The schedules, one function and one table line each, in the arithmetic and order of transformers 5.23
+ * (optimization.py), since the rates are compared to the last bit. s: updates done; w: warm-up; T: max_steps. */
 #include "optim/schedule.h"
 
 #include <math.h>
@@ -12,7 +12,10 @@ static const double PI = 3.14159265358979323846;
 static double number(const Schedule *s, ScheduleKwarg k) { return s->config.numbers[k]; }
 static double at_least_1(int64_t n) { return n > 1 ? (double)n : 1.0; }
 /* 0 to 1 over what comes after the warm-up; beyond 1 after max_steps. */
-static double progress(const ScheduleConfig *c, int64_t s) { return (double)(s - c->warmup) / at_least_1(c->total - c->warmup); }
+static double progress(const ScheduleConfig *c, int64_t s)
+{
+    return (double)(s - c->warmup) / at_least_1(c->total - c->warmup);
+}
 
 static double linear(const Schedule *sc, int64_t s)
 {
@@ -36,7 +39,8 @@ static double polynomial(const Schedule *sc, int64_t s)
 {
     const ScheduleConfig *c = &sc->config;
     double end = number(sc, SCHEDULE_LR_END);
-    if (s > c->total || c->total <= c->warmup) return end / c->lr; /* the reference divides by zero where all is warm-up */
+    if (s > c->total || c->total <= c->warmup)
+        return end / c->lr; /* the reference divides by zero where all is warm-up */
     double remaining = 1.0 - (double)(s - c->warmup) / (double)(c->total - c->warmup);
     return ((c->lr - end) * pow(remaining, number(sc, SCHEDULE_POWER)) + end) / c->lr;
 }
@@ -84,10 +88,12 @@ static double warmup_stable_decay(const Schedule *sc, int64_t s)
 {
     const ScheduleConfig *c = &sc->config;
     double low = number(sc, SCHEDULE_MIN_LR_RATIO), factor;
-    int64_t decay = (int64_t)number(sc, SCHEDULE_NUM_DECAY_STEPS), falls = c->warmup + (int64_t)number(sc, SCHEDULE_NUM_STABLE_STEPS);
+    int64_t decay = (int64_t)number(sc, SCHEDULE_NUM_DECAY_STEPS),
+            falls = c->warmup + (int64_t)number(sc, SCHEDULE_NUM_STABLE_STEPS);
     if (s < c->warmup) factor = rise(c->warmup_type, (double)s / at_least_1(c->warmup));
     else if (s < falls) return 1.0;
-    else if (s < falls + decay) factor = fall(c->decay_type, (double)(s - falls) / at_least_1(decay), number(sc, SCHEDULE_NUM_CYCLES));
+    else if (s < falls + decay)
+        factor = fall(c->decay_type, (double)(s - falls) / at_least_1(decay), number(sc, SCHEDULE_NUM_CYCLES));
     else return low;
     return fmax(0.0, factor * (1.0 - low) + low);
 }
@@ -126,8 +132,8 @@ const ScheduleType *schedule_type_find(const char *name)
 
 const char *schedule_type_names(void)
 {
-    return "constant,constant_with_warmup,cosine,cosine_warmup_with_min_lr,cosine_with_min_lr,cosine_with_restarts,inverse_sqrt,linear,"
-           "polynomial,warmup_stable_decay";
+    return "constant,constant_with_warmup,cosine,cosine_warmup_with_min_lr,cosine_with_min_lr,cosine_with_restarts,"
+           "inverse_sqrt,linear,polynomial,warmup_stable_decay";
 }
 
 static void set_default(ScheduleConfig *c, ScheduleKwarg k, double value)
@@ -154,9 +160,11 @@ static Status check(const ScheduleType *type, const ScheduleConfig *c)
     char names[SCHEDULE_NAMES_BYTES];
     uint32_t all = type->takes | type->needs | type->one_of, given = c->given & type->one_of;
     if (c->given & ~all)
-        RAISE(USAGE, "lr_scheduler_kwargs: lr_scheduler_type %s has no %s", type->name, schedule_kwarg_names(c->given & ~all, names));
+        RAISE(USAGE, "lr_scheduler_kwargs: lr_scheduler_type %s has no %s", type->name,
+              schedule_kwarg_names(c->given & ~all, names));
     if (type->needs & ~c->given)
-        RAISE(USAGE, "lr_scheduler_kwargs: lr_scheduler_type %s needs %s", type->name, schedule_kwarg_names(type->needs & ~c->given, names));
+        RAISE(USAGE, "lr_scheduler_kwargs: lr_scheduler_type %s needs %s", type->name,
+              schedule_kwarg_names(type->needs & ~c->given, names));
     if (type->one_of && (!given || (given & (given - 1))))
         RAISE(USAGE, "lr_scheduler_kwargs: lr_scheduler_type %s needs exactly one of %s", type->name,
               schedule_kwarg_names(type->one_of, names));
@@ -176,7 +184,8 @@ Status schedule_init(Schedule *s, const ScheduleConfig *c)
     s->config.type = type->name;
     fill_defaults(type, &s->config);
     if (type->factor == polynomial && !(c->lr > s->config.numbers[SCHEDULE_LR_END]))
-        RAISE(USAGE, "learning_rate: must be above lr_end (%g) with lr_scheduler_type polynomial", s->config.numbers[SCHEDULE_LR_END]);
+        RAISE(USAGE, "learning_rate: must be above lr_end (%g) with lr_scheduler_type polynomial",
+              s->config.numbers[SCHEDULE_LR_END]);
 done:
     return st;
 }

@@ -16,10 +16,12 @@
 
 /* The members of lr_scheduler_kwargs. */
 typedef enum ScheduleKwarg {
-    SCHEDULE_NUM_CYCLES, SCHEDULE_LR_END, SCHEDULE_POWER, SCHEDULE_MIN_LR, SCHEDULE_MIN_LR_RATE, SCHEDULE_WARMUP_LR_RATE,
-    SCHEDULE_TIMESCALE, SCHEDULE_NUM_STABLE_STEPS, SCHEDULE_NUM_DECAY_STEPS, SCHEDULE_MIN_LR_RATIO,
+    SCHEDULE_NUM_CYCLES, SCHEDULE_LR_END, SCHEDULE_POWER, SCHEDULE_MIN_LR, SCHEDULE_MIN_LR_RATE,
+    SCHEDULE_WARMUP_LR_RATE, SCHEDULE_TIMESCALE, SCHEDULE_NUM_STABLE_STEPS, SCHEDULE_NUM_DECAY_STEPS,
+    SCHEDULE_MIN_LR_RATIO,
     SCHEDULE_NUMBERS, /* those above are numbers, those below names of curves */
-    SCHEDULE_WARMUP_TYPE = SCHEDULE_NUMBERS, SCHEDULE_DECAY_TYPE,
+    SCHEDULE_WARMUP_TYPE = SCHEDULE_NUMBERS,
+    SCHEDULE_DECAY_TYPE,
     SCHEDULE_KWARGS
 } ScheduleKwarg;
 
@@ -46,11 +48,13 @@ const ScheduleType *schedule_type_find(const char *name);
 /* "constant,constant_with_warmup,…", for messages. */
 const char *schedule_type_names(void);
 
-/* Sets one kwarg by its name. STATUS_USAGE names what is wrong: unknown, of the other kind, not finite, out of range. */
+/* Sets one kwarg by its name. STATUS_USAGE names what is wrong: unknown, of the other kind, not finite, out of
+ * range. */
 Status schedule_number(ScheduleConfig *c, const char *key, double value);
 Status schedule_text(ScheduleConfig *c, const char *key, const char *value); /* warmup_type, decay_type */
 
-/* Checks which kwargs this type needs, takes and excludes. STATUS_USAGE with the names. Keeps nothing of *c but values. */
+/* Checks which kwargs this type needs, takes and excludes. STATUS_USAGE with the names. Keeps nothing of *c but
+ * values. */
 Status schedule_init(Schedule *s, const ScheduleConfig *c);
 /* The rate of the update after `step` updates. Any step >= 0; pure. */
 double schedule_at(const Schedule *s, int64_t step);

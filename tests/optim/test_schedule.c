@@ -1,4 +1,5 @@
-/* Schedules against transformers' get_scheduler (fixtures/ops/schedules.json), the vectors of the reference's notes, and refused kwargs. */
+/* Schedules against transformers' get_scheduler (fixtures/ops/schedules.json), the vectors of the reference's notes,
+ * and refused kwargs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,8 @@ static Status feed(ScheduleConfig *c, const cJSON *kwargs)
 {
     Status st = OK;
     for (const cJSON *k = kwargs->child; k; k = k->next)
-        TRY(cJSON_IsString(k) ? schedule_text(c, k->string, k->valuestring) : schedule_number(c, k->string, k->valuedouble));
+        TRY(cJSON_IsString(k) ? schedule_text(c, k->string, k->valuestring)
+                              : schedule_number(c, k->string, k->valuedouble));
 done:
     return st;
 }
@@ -85,7 +87,8 @@ static void the_notes_vectors_hold(void **state)
         assert_int_equal(schedule_init(&s, &c), OK);
         for (int k = 0; k < 4; k++)
             if (fabs(schedule_at(&s, v->steps[k]) - v->rates[k]) > 1e-12)
-                fail_msg("%s, step %d: %.13g, not %.13g", v->type, (int)v->steps[k], schedule_at(&s, v->steps[k]), v->rates[k]);
+                fail_msg("%s, step %d: %.13g, not %.13g", v->type, (int)v->steps[k], schedule_at(&s, v->steps[k]),
+                         v->rates[k]);
     }
 }
 
@@ -147,7 +150,8 @@ static void every_name_that_is_listed_is_found(void **state)
     char names[400];
     int count = 0;
     snprintf(names, sizeof names, "%s", schedule_type_names());
-    for (char *name = strtok(names, ","); name; name = strtok(NULL, ","), count++) assert_non_null(schedule_type_find(name));
+    for (char *name = strtok(names, ","); name; name = strtok(NULL, ","), count++)
+        assert_non_null(schedule_type_find(name));
     assert_int_equal(count, 10);
     assert_null(schedule_type_find(NULL));
 }

@@ -1,5 +1,6 @@
-/* Best model and early stopping (transformers 5.23: Trainer._determine_best_metric, EarlyStoppingCallback). The callback sees the evaluation
- * before the best metric is updated with it: otherwise no evaluation could ever be better than the best. */
+/* Best model and early stopping (transformers 5.23: Trainer._determine_best_metric, EarlyStoppingCallback). The
+ * callback sees the evaluation before the best metric is updated with it: otherwise no evaluation could ever be
+ * better than the best. */
 #include "trainer/callbacks/best.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 bool best_is_better(bool greater_is_better, double value, double best)
 {
     if (isnan(value)) return false;
-    if (isnan(best)) return true; /* the first; the reference starts from -inf or inf, so an infinitely bad first is none: it is here */
+    if (isnan(best)) return true; /* the first, even an infinite one, which the reference would not take */
     return greater_is_better ? value > best : value < best;
 }
 

@@ -1,4 +1,5 @@
-/* Which evaluation was the best, and when to stop early: the Trainer's rules as pure functions (trainer_semantics 9). */
+/* Which evaluation was the best, and when to stop early: the Trainer's rules as pure functions (trainer_semantics
+ * 9). */
 #ifndef HONE_CALLBACKS_BEST_H
 #define HONE_CALLBACKS_BEST_H
 
@@ -20,8 +21,9 @@ typedef struct BestOutcome {
     bool stop;     /* patience is used up */
 } BestOutcome;
 
-/* After an evaluation at s->global_step. Early stopping compares with the best before this evaluation, then the best is updated.
- * A value that is NaN never is better. STATUS_MISSING: the metric is not among the metrics (they are listed). */
+/* After an evaluation at s->global_step. Early stopping compares with the best before this evaluation, then the best
+ * is updated. A value that is NaN never is better. STATUS_MISSING: the metric is not among the metrics (they are
+ * listed). */
 Status best_update(const BestRule *rule, TrainerState *s, const LogEntry *metrics, BestOutcome *out);
 
 /* Pure: is `value` better than `best` (NAN: there is none yet)? */

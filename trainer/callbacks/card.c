@@ -1,17 +1,19 @@
-/* The model card, in the words of transformers 5.23 (modelcard.py: TrainingSummary, parse_log_history, make_markdown_table). What differs: a
- * base model in a local directory is named without a link and stays out of the metadata, which the Hub would refuse. */
+/* The model card, in the words of transformers 5.23 (modelcard.py: TrainingSummary, parse_log_history,
+ * make_markdown_table). What differs: a base model in a local directory is named without a link and stays out of the
+ * metadata, which the Hub would refuse. */
 #include "trainer/callbacks/card.h"
 
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #include "trainer/base/file.h"
 #include "trainer/callbacks/card_internal.h"
 
-static const char COMMENT[] =
-    "\n<!-- This model card has been generated automatically according to the information the Trainer had access to. You\n"
-    "should probably proofread and complete it, then remove this comment. -->\n";
+static const char COMMENT[] = "\n<!-- This model card has been generated automatically according to the information "
+                              "the Trainer had access to. You\n"
+                              "should probably proofread and complete it, then remove this comment. -->\n";
 
 /* A scalar of YAML: plain where nothing can be misread, else in JSON's quotes, which YAML reads too. */
 static void add_scalar(Text *out, const char *text)
@@ -36,12 +38,14 @@ static void add_line(Text *out, const char *before, const char *value)
 static bool is_hub_id(const char *name)
 {
     const char *slash = strchr(name, '/');
-    return name[0] != '/' && name[0] != '.' && name[0] != '~' && (!slash || (slash[1] && !strchr(slash + 1, '/'))) && !path_is_dir(name);
+    return name[0] != '/' && name[0] != '.' && name[0] != '~' && (!slash || (slash[1] && !strchr(slash + 1, '/'))) &&
+           !path_is_dir(name);
 }
 
 static void add_metrics_tags(Text *out, const TrainerState *s)
 {
-    static const char *const tags[] = {"accuracy", "bleu", "f1", "matthews_correlation", "pearsonr", "precision", "recall", "rouge",
+    static const char *const tags[] = {"accuracy",  "bleu",      "f1",     "matthews_correlation",
+                                       "pearsonr",  "precision", "recall", "rouge",
                                        "sacrebleu", "spearmanr", "wer"};
     LogEntry e;
     bool first = true;
@@ -74,7 +78,8 @@ static void add_origin(Text *out, const CardFacts *f)
     if (!f->base_model) {
         text_printf(out, "This model was trained from scratch on ");
     } else if (is_hub_id(f->base_model)) {
-        text_printf(out, "This model is a fine-tuned version of [%s](https://huggingface.co/%s) on ", f->base_model, f->base_model);
+        text_printf(out, "This model is a fine-tuned version of [%s](https://huggingface.co/%s) on ", f->base_model,
+                    f->base_model);
     } else {
         size_t size = strlen(f->base_model);
         while (size > 1 && f->base_model[size - 1] == '/') size--;
@@ -93,7 +98,10 @@ static void add_real_line(Text *out, const char *name, double value)
     text_printf(out, "\n");
 }
 
-static void add_int_line(Text *out, const char *name, int64_t value) { text_printf(out, "- %s: %lld\n", name, (long long)value); }
+static void add_int_line(Text *out, const char *name, int64_t value)
+{
+    text_printf(out, "- %s: %lld\n", name, (long long)value);
+}
 
 static void add_optimizer(Text *out, const CardFacts *f)
 {
@@ -115,15 +123,18 @@ static void add_optimizer(Text *out, const CardFacts *f)
 
 static void add_hyperparameters(Text *out, const CardFacts *f)
 {
-    bool gpu = f->device && strncmp(f->device, "CPU", 3) != 0;
+    bool gpu = f->device && strncasecmp(f->device, "cpu", 3) != 0;
     int64_t total = f->train_batch_size * f->ranks * f->gradient_accumulation_steps;
     text_printf(out, "\nThe following hyperparameters were used during training:\n");
     add_real_line(out, "learning_rate", f->learning_rate);
     add_int_line(out, "train_batch_size", f->train_batch_size);
     add_int_line(out, "eval_batch_size", f->eval_batch_size);
     add_int_line(out, "seed", f->seed);
-    if (f->ranks > 1) text_printf(out, "- distributed_type: multi-%s\n- num_devices: %lld\n", gpu ? "GPU" : "CPU", (long long)f->ranks);
-    if (f->gradient_accumulation_steps > 1) add_int_line(out, "gradient_accumulation_steps", f->gradient_accumulation_steps);
+    if (f->ranks > 1)
+        text_printf(out, "- distributed_type: multi-%s\n- num_devices: %lld\n", gpu ? "GPU" : "CPU",
+                    (long long)f->ranks);
+    if (f->gradient_accumulation_steps > 1)
+        add_int_line(out, "gradient_accumulation_steps", f->gradient_accumulation_steps);
     if (total != f->train_batch_size) add_int_line(out, "total_train_batch_size", total);
     if (f->ranks > 1) add_int_line(out, "total_eval_batch_size", f->eval_batch_size * f->ranks);
     add_optimizer(out, f);
@@ -140,7 +151,8 @@ Status card_text(const CardFacts *f, const TrainerState *s, Text *out)
     text_printf(out, "%s", COMMENT);
     add_origin(out, f);
     card_add_results(out, s);
-    text_printf(out, "\n\n## Model description\n\nMore information needed\n\n## Intended uses & limitations\n\nMore information needed\n"
+    text_printf(out, "\n\n## Model description\n\nMore information needed\n\n## Intended uses & limitations\n\nMore "
+                     "information needed\n"
                      "\n## Training and evaluation data\n\nMore information needed\n\n## Training procedure\n"
                      "\n### Training hyperparameters\n");
     add_hyperparameters(out, f);

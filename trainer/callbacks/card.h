@@ -1,4 +1,5 @@
-/* README.md of a trained model: the model card that the Trainer writes (transformers 5.23, modelcard.py TrainingSummary). */
+/* README.md of a trained model: the model card that the Trainer writes (transformers 5.23, modelcard.py
+ * TrainingSummary). */
 #ifndef HONE_CALLBACKS_CARD_H
 #define HONE_CALLBACKS_CARD_H
 
@@ -32,7 +33,7 @@ typedef struct CardFacts {
     double num_train_epochs;
     double label_smoothing_factor;
     const char *hone_version, *tokenizers_version; /* the second may be NULL */
-    const char *device;     /* "CPU (AVX2)"; may be NULL */
+    const char *device;     /* "cpu/avx2"; NULL: a CPU */
 } CardFacts;
 
 Status card_text(const CardFacts *facts, const TrainerState *state, Text *out);

@@ -48,7 +48,8 @@ static void cell_number(const LogValue *v, char *out)
 
 static bool is_bookkeeping(const char *key)
 {
-    static const char *const names[] = {"eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "epoch", "step", "total_flos"};
+    static const char *const names[] = {
+        "eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "epoch", "step", "total_flos"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(key, names[i]) == 0) return true;
     return false;
@@ -109,7 +110,8 @@ static void widen(const Row *row, size_t *widths)
 
 static void add_row(Text *out, const Row *row, const size_t *widths)
 {
-    for (int c = 0; c < row->count; c++) text_printf(out, "| %s%*s", row->cells[c], (int)(widths[c] - strlen(row->cells[c])) + 1, "");
+    for (int c = 0; c < row->count; c++)
+        text_printf(out, "| %s%*s", row->cells[c], (int)(widths[c] - strlen(row->cells[c])) + 1, "");
     text_printf(out, "|\n");
 }
 

@@ -66,15 +66,25 @@ double points_ceiling(const Points *p, double *scratch)
     return n >= 50 && scratch[n - 1] > usual + 4 * span ? usual + span : scratch[n - 1];
 }
 
-void points_smooth(const Points *p, double window, double *smooth)
+/* Two passes: sums and weights of what lies before, then of what lies after. */
+void points_smooth(const Points *p, double window, double ceiling, double *smooth, double *scratch)
 {
-    double keep = 1 - 1 / window, sum = 0, weight = 0;
+    double keep = exp(-1 / window), sum = 0, weight = 0;
     for (size_t i = 0; i < p->count; i++) {
-        smooth[i] = NAN;
-        if (!isfinite(p->y[i])) continue;
-        sum = sum * keep + p->y[i];
-        weight = weight * keep + 1;
-        smooth[i] = sum / weight;
+        smooth[i] = sum, scratch[i] = weight;
+        bool counts = isfinite(p->y[i]) && p->y[i] <= ceiling;
+        sum = (sum + (counts ? p->y[i] : 0)) * keep;
+        weight = (weight + counts) * keep;
+    }
+    sum = weight = 0;
+    for (size_t i = p->count; i-- > 0;) {
+        bool counts = isfinite(p->y[i]) && p->y[i] <= ceiling;
+        sum += counts ? p->y[i] : 0;
+        weight += counts;
+        smooth[i] =
+            isfinite(p->y[i]) ? (smooth[i] + sum) / (scratch[i] + weight) : NAN; /* 0/0 where nothing counts: a gap */
+        sum *= keep;
+        weight *= keep;
     }
 }
 

@@ -29,10 +29,12 @@ bool points_range(const Points *p, double *lo, double *hi);
 /* A ceiling above which are only a few outliers that would press the rest flat; the highest value where there are none.
  * scratch: room for p->count. */
 double points_ceiling(const Points *p, double *scratch);
-/* smooth[i]: the average of the values before, forgetting over `window` values, without a pull towards 0. NaN stays NaN. */
-void points_smooth(const Points *p, double window, double *smooth);
-/* The SVG path ("M1 2L3 4…") of the line: within a pixel column only first, lowest, highest and last; a value that is not
- * finite interrupts it; a lone value is a dot. */
+/* smooth[i]: the average around value i, whose neighbours count less the farther they lie (1/e at `window` values),
+ * as many on both sides so that it does not lag. Values above `ceiling` do not count; what is not finite stays so.
+ * scratch: p->count. */
+void points_smooth(const Points *p, double window, double ceiling, double *smooth, double *scratch);
+/* The SVG path ("M1 2L3 4…") of the line: within a pixel column only first, lowest, highest and last; a value that
+ * is not finite interrupts it; a lone value is a dot. */
 void points_add_path(Text *out, const Points *p, const Axis *x, const Axis *y);
 
 #endif

@@ -1,5 +1,6 @@
-/* The picture of a run, in plain SVG 1.1 that browsers, GitHub and rsvg draw alike: two panels over one axis of steps. Colours follow
- * the reader's light or dark setting (prefers-color-scheme); a program that does not know it draws the light one. */
+/* The picture of a run, in plain SVG 1.1 that browsers, GitHub and rsvg draw alike: two panels over one axis of
+ * steps. Colours follow the reader's light or dark setting (prefers-color-scheme); a program that does not know it
+ * draws the light one. */
 #include "trainer/callbacks/curves_svg.h"
 
 #include <math.h>
@@ -11,7 +12,8 @@
 #include "trainer/callbacks/curves_series.h"
 #include "trainer/callbacks/state_internal.h"
 
-enum { WIDTH = 860, HEIGHT = 540, LEFT = 66, RIGHT = 836, LOSS_TOP = 84, LOSS_BOTTOM = 356, RATE_TOP = 400, RATE_BOTTOM = 490 };
+enum { WIDTH = 860, HEIGHT = 540, LEFT = 66, RIGHT = 836 };
+enum { LOSS_TOP = 84, LOSS_BOTTOM = 356, RATE_TOP = 400, RATE_BOTTOM = 490 };
 enum { SMOOTH_FROM = 100 /* values: below, the line itself is clear enough */, DOTS_UP_TO = 60 };
 
 static const char HEAD[] =
@@ -20,11 +22,11 @@ static const char HEAD[] =
     "<style>\n"
     ".page{fill:#ffffff}.ink{fill:#1f2328}.dim{fill:#656d76}.grid{stroke:#e4e8ec}.frame{stroke:#afb8c1}\n"
     ".train{stroke:#2f6fd0}.raw{stroke:#2f6fd0;opacity:.28}.eval{stroke:#d9572b}.rate{stroke:#2c8a4b}\n"
-    ".dot{fill:#d9572b;stroke:#ffffff}\n"
+    ".dot{fill:#d9572b;stroke:#ffffff}.train-ink{fill:#2f6fd0}.eval-ink{fill:#d9572b}\n"
     "@media (prefers-color-scheme: dark){\n"
     ".page{fill:#0d1117}.ink{fill:#e6edf3}.dim{fill:#8d96a0}.grid{stroke:#22282f}.frame{stroke:#484f58}\n"
     ".train{stroke:#6ca6ff}.raw{stroke:#6ca6ff}.eval{stroke:#ff9061}.rate{stroke:#56d07d}\n"
-    ".dot{fill:#ff9061;stroke:#0d1117}}\n"
+    ".dot{fill:#ff9061;stroke:#0d1117}.train-ink{fill:#6ca6ff}.eval-ink{fill:#ff9061}}\n"
     "path,line{fill:none;stroke-linecap:round;stroke-linejoin:round}\n"
     "</style>\n";
 
@@ -41,7 +43,7 @@ typedef struct Picture {
 static void add_escaped(Text *out, const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        const char *entity = *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '&' ? "&amp;" : *c == '"' ? "&quot;" : NULL;
+        const char *entity = *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '&' ? "&amp;" : NULL;
         if (entity) text_printf(out, "%s", entity);
         else if (*c < 0x20 || *c == 0x7F) text_printf(out, "?");
         else text_add(out, (const char *)c, 1);
@@ -108,7 +110,8 @@ static void add_frame(Picture *p, const Axis *y, bool steps)
         axis_add_label(out, &p->x, k * p->x.tick);
         text_printf(out, "</text>\n");
     }
-    text_printf(out, "<line class=\"frame\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, RIGHT, bottom, bottom);
+    text_printf(out, "<line class=\"frame\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT, RIGHT, bottom,
+                bottom);
 }
 
 static void add_line(Picture *p, const char *class, double width, const Points *points, const Axis *y, const char *clip)
@@ -118,20 +121,16 @@ static void add_line(Picture *p, const char *class, double width, const Points *
     text_printf(p->out, "\"/>\n");
 }
 
-/* A legend's mark and its text, which ends at x; the widths are guessed from the number of characters. */
-static double add_legend(Picture *p, double x, const char *class, const char *name, const Points *points)
+/* "training 2.909": the last value, and the best evaluation where that was another one. */
+static void add_legend(Picture *p, const char *class, const char *name, const Points *points)
 {
-    char text[96];
     double lo = NAN, hi, last = NAN;
+    if (!points_range(points, &lo, &hi)) return;
     for (size_t i = 0; i < points->count; i++)
         if (isfinite(points->y[i])) last = points->y[i];
-    if (!points_range(points, &lo, &hi)) return x;
-    snprintf(text, sizeof text, strcmp(class, "eval") == 0 && lo < last ? "%s %.4g (best %.4g)" : "%s %.4g", name, last, lo);
-    double start = x - 6.6 * (double)strlen(text);
-    text_printf(p->out, "<text class=\"ink\" x=\"%.0f\" y=\"%d\">%s</text>", start, LOSS_TOP - 16, text);
-    text_printf(p->out, "<line class=\"%s\" stroke-width=\"3\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%d\" y2=\"%d\"/>\n", class, start - 26, start - 8,
-                LOSS_TOP - 20, LOSS_TOP - 20);
-    return start - 46;
+    text_printf(p->out, "&#160;&#160;&#160;&#160;<tspan class=\"%s\" font-weight=\"700\">━━</tspan>&#160; %s %.4g",
+                class, name, last);
+    if (points == &p->eval && lo < last) text_printf(p->out, " (best %.4g)", lo);
 }
 
 static bool loss_axis(Picture *p, Axis *y)
@@ -155,14 +154,15 @@ static void add_loss(Picture *p)
     if (!loss_axis(p, &y)) {
         y = axis_make(0, 1, LOSS_BOTTOM, LOSS_TOP, 5, true);
         add_frame(p, &y, false);
-        text_printf(p->out, "<text class=\"dim\" text-anchor=\"middle\" x=\"%d\" y=\"%d\">no loss has been logged yet</text>\n",
+        text_printf(p->out,
+                    "<text class=\"dim\" text-anchor=\"middle\" x=\"%d\" y=\"%d\">no loss has been logged yet</text>\n",
                     (LEFT + RIGHT) / 2, (LOSS_TOP + LOSS_BOTTOM) / 2);
         return;
     }
     add_frame(p, &y, false);
     if (p->loss.count >= SMOOTH_FROM) {
         Points smooth = {p->loss.x, p->smooth, p->loss.count};
-        points_smooth(&p->loss, fmax(5, (double)p->loss.count / 40), p->smooth);
+        points_smooth(&p->loss, fmax(3, (double)p->loss.count / 100), y.hi, p->smooth, p->scratch);
         add_line(p, "raw", 1.2, &p->loss, &y, "upper");
         add_line(p, "train", 2, &smooth, &y, "upper");
     } else {
@@ -173,8 +173,10 @@ static void add_loss(Picture *p)
         if (isfinite(p->eval.y[i]) && p->eval.y[i] <= y.hi)
             text_printf(p->out, "<circle class=\"dot\" stroke-width=\"1.2\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.6\"/>\n",
                         axis_at(&p->x, p->eval.x[i]), axis_at(&y, p->eval.y[i]));
-    double right = add_legend(p, RIGHT, "eval", "evaluation", &p->eval);
-    add_legend(p, right, "train", "training", &p->loss);
+    text_printf(p->out, "<text class=\"ink\" text-anchor=\"end\" x=\"%d\" y=\"%d\">", RIGHT, LOSS_TOP - 16);
+    add_legend(p, "train-ink", "training", &p->loss);
+    add_legend(p, "eval-ink", "evaluation", &p->eval);
+    text_printf(p->out, "</text>\n");
 }
 
 /* Rates are small: their ticks are whole numbers times a power of ten, which stands in the title. */
@@ -193,7 +195,7 @@ static void add_rate(Picture *p)
     if (power) {
         char text[16];
         snprintf(text, sizeof text, "%d", abs(power));
-        text_printf(p->out, "<tspan class=\"dim\" font-weight=\"400\"> × 10%s", power < 0 ? "⁻" : "");
+        text_printf(p->out, "<tspan class=\"dim\" font-weight=\"400\" dx=\"7\">× 10%s", power < 0 ? "⁻" : "");
         for (const char *c = text; *c; c++) text_printf(p->out, "%s", digits[*c - '0']);
         text_printf(p->out, "</tspan>");
     }
@@ -206,17 +208,21 @@ static void add_head(Picture *p, const char *title)
     Text *out = p->out;
     text_printf(out, "%s<title>", HEAD);
     add_title(out, title);
-    text_printf(out, ": training curves</title>\n<clipPath id=\"upper\"><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/></clipPath>",
+    text_printf(out,
+                ": training curves</title>\n<clipPath id=\"upper\"><rect x=\"%d\" y=\"%d\" width=\"%d\" "
+                "height=\"%d\"/></clipPath>",
                 LEFT, LOSS_TOP - 2, RIGHT - LEFT + 4, LOSS_BOTTOM - LOSS_TOP + 4);
-    text_printf(out, "<clipPath id=\"lower\"><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/></clipPath>\n", LEFT, RATE_TOP - 2,
-                RIGHT - LEFT + 4, RATE_BOTTOM - RATE_TOP + 4);
+    text_printf(out, "<clipPath id=\"lower\"><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"/></clipPath>\n", LEFT,
+                RATE_TOP - 2, RIGHT - LEFT + 4, RATE_BOTTOM - RATE_TOP + 4);
     text_printf(out, "<rect class=\"page\" width=\"%d\" height=\"%d\" rx=\"6\"/>\n<text class=\"ink\" font-size=\"16\" "
                      "font-weight=\"600\" x=\"%d\" y=\"34\">", WIDTH, HEIGHT, LEFT);
     add_title(out, title);
-    text_printf(out, "</text>\n<text class=\"dim\" text-anchor=\"end\" x=\"%d\" y=\"34\">step %lld", RIGHT, (long long)s->global_step);
+    text_printf(out, "</text>\n<text class=\"dim\" text-anchor=\"end\" x=\"%d\" y=\"34\">step %lld", RIGHT,
+                (long long)s->global_step);
     if (s->max_steps > 0) text_printf(out, " of %lld", (long long)s->max_steps);
     if (s->epoch > 0) text_printf(out, ", epoch %.3g", s->epoch);
-    text_printf(out, "</text>\n<text class=\"ink\" font-weight=\"600\" x=\"%d\" y=\"%d\">loss</text>\n", LEFT, LOSS_TOP - 16);
+    text_printf(out, "</text>\n<text class=\"ink\" font-weight=\"600\" x=\"%d\" y=\"%d\">loss</text>\n", LEFT,
+                LOSS_TOP - 16);
 }
 
 Status curves_text(const TrainerState *s, const char *title, Text *out)
@@ -228,7 +234,8 @@ Status curves_text(const TrainerState *s, const char *title, Text *out)
     add_head(&p, title);
     add_loss(&p);
     add_rate(&p);
-    text_printf(out, "<text class=\"dim\" text-anchor=\"middle\" x=\"%d\" y=\"%d\">step</text>\n</svg>\n", (LEFT + RIGHT) / 2, HEIGHT - 14);
+    text_printf(out, "<text class=\"dim\" text-anchor=\"middle\" x=\"%d\" y=\"%d\">step</text>\n</svg>\n",
+                (LEFT + RIGHT) / 2, HEIGHT - 14);
     free(p.memory);
     return out->failed ? status_raise(STATUS_MEMORY, "training_curves.svg: out of memory") : OK;
 }

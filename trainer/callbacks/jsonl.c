@@ -26,7 +26,8 @@ static const char *run_name(Arena *arena)
     if (gethostname(host, sizeof host - 1) != 0) strcpy(host, "localhost");
     for (char *c = host; *c; c++)
         if (*c == '/') *c = '-';
-    return arena_printf(arena, "%.3s%02d_%02d-%02d-%02d_%s", months + 3 * t.tm_mon, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec, host);
+    return arena_printf(arena, "%.3s%02d_%02d-%02d-%02d_%s", months + 3 * t.tm_mon, t.tm_mday, t.tm_hour, t.tm_min,
+                        t.tm_sec, host);
 }
 
 /* The directory that runs/latest names, if it is there and lies in runs. */

@@ -31,14 +31,22 @@ static bool wants_ascii(void)
     static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"}; /* the first that is set decides */
     for (int i = 0; i < 3; i++) {
         const char *value = getenv(names[i]);
-        if (value && *value) return !strstr(value, "UTF-8") && !strstr(value, "utf8") && !strstr(value, "UTF8") && !strstr(value, "utf-8");
+        if (value && *value)
+            return !strstr(value, "UTF-8") && !strstr(value, "utf8") && !strstr(value, "UTF8") &&
+                   !strstr(value, "utf-8");
     }
     return true;
 }
 
 static void begin(const Progress *p, Course *c, const char *what, int64_t done, int64_t total, double now)
 {
-    *c = (Course){.view = {.what = what, .done = done, .total = total, .loss = NAN, .rate = NAN, .remaining_s = -1, .ascii = p->ascii},
+    *c = (Course){.view = {.what = what,
+                           .done = done,
+                           .total = total,
+                           .loss = NAN,
+                           .rate = NAN,
+                           .remaining_s = -1,
+                           .ascii = p->ascii},
                   .began_s = now};
     rate_start(&c->steps, now);
     rate_start(&c->tokens, now);
@@ -163,7 +171,8 @@ void progress_part_end(Progress *p)
 void progress_close(Progress *p)
 {
     if (!p) return;
-    if (!p->terminal && !p->options.no_bar && p->train.view.done > p->options.start && p->said_step != p->train.view.done)
+    if (!p->terminal && !p->options.no_bar && p->train.view.done > p->options.start &&
+        p->said_step != p->train.view.done)
         say(p, &p->train, timing_now());
     if (p->terminal) log_status(NULL);
     text_free(&p->text);

@@ -26,8 +26,8 @@ Status progress_open(const ProgressOptions *options, Progress **out);
 void progress_step(Progress *p, int64_t step, double loss, double rate, int64_t tokens);
 /* One line of metrics, as the Trainer prints its logs. */
 void progress_log(Progress *p, const LogEntry *e);
-/* Evaluation (or prediction, preprocessing): a bar of its own until _end. what: "evaluate", a literal. Its time does not count in
- * the rates of training. */
+/* Evaluation (or prediction, preprocessing): a bar of its own until _end. what: "evaluate", a literal. Its time does
+ * not count in the rates of training. */
 void progress_part_begin(Progress *p, const char *what, int64_t total);
 void progress_part_step(Progress *p, int64_t done);
 void progress_part_end(Progress *p);

@@ -12,7 +12,9 @@
 enum { BAR_LEAST = 8, BAR_MOST = 30 };
 
 /* From the least important on. */
-typedef enum Part { PART_TOKENS, PART_RATE, PART_BAR, PART_SPEED, PART_LOSS, PART_TIME, PART_COUNT, PART_PERCENT, PARTS } Part;
+typedef enum Part {
+    PART_TOKENS, PART_RATE, PART_BAR, PART_SPEED, PART_LOSS, PART_TIME, PART_COUNT, PART_PERCENT, PARTS
+} Part;
 
 static void add_metric_number(Text *out, double value)
 {

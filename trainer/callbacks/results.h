@@ -5,8 +5,8 @@
 #include "trainer/base/status.h"
 #include "trainer/callbacks/state.h"
 
-/* dir/<split>_results.json is replaced; dir/all_results.json keeps what it had and gets these values too. `step` is left out, as the
- * scripts' metrics have none. split: "train", "eval", "test". */
+/* dir/<split>_results.json is replaced; dir/all_results.json keeps what it had and gets these values too. `step` is
+ * left out, as the scripts' metrics have none. split: "train", "eval", "test". */
 Status results_save(const char *dir, const char *split, const LogEntry *metrics);
 
 #endif

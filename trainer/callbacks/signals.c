@@ -1,7 +1,8 @@
-/* Stopping on request (cluster.md 2: verified with mpirun, srun and a single process).
+/* Stopping on request (verified with mpirun, srun and a single process).
  *
- * One thread sits in sigtimedwait; a request is one atomic. It also watches the deadline, so the loop asks no clock. A signal that comes a
- * second time gets its old meaning back: it is unblocked in this thread and raised again, which ends the process unless somebody handles it. */
+ * One thread sits in sigtimedwait; a request is one atomic. It also watches the deadline, so the loop asks no clock.
+ * A signal that comes a second time gets its old meaning back: it is unblocked in this thread and raised again,
+ * which ends the process unless somebody handles it. */
 #include "trainer/callbacks/signals.h"
 
 #include <errno.h>
@@ -63,7 +64,8 @@ static void take(int signal, int *urgent)
         return;
     }
     if (!stop_requested())
-        log_info("%s: stopping after this step and a save%s", name, signal == SIGUSR1 ? "" : "; once more to stop at once, without a save");
+        log_info("%s: stopping after this step and a save%s", name,
+                 signal == SIGUSR1 ? "" : "; once more to stop at once, without a save");
     stop_request(name);
 }
 

@@ -1,9 +1,11 @@
-/* Stopping on request: SIGUSR1 (which mpirun forwards), SIGTERM (srun, a single process), SIGINT of a single process, and max_time.
+/* Stopping on request: SIGUSR1 (which mpirun forwards), SIGTERM (srun, a single process), SIGINT of a single
+ * process, and max_time.
  *
- * The signals are blocked before MPI_Init, which starts threads that must inherit that; one thread waits for them (sigwait) and sets a flag
- * that the loop asks after each update. Ranks then agree (an OR), save and leave with status 75. Under mpirun SIGINT and SIGTERM are
- * mpirun's: it gives its ranks a second, then SIGKILL; the flag costs nothing there. A second SIGINT or SIGTERM ends the process at once
- * with the signal's own status, as if nothing had been blocked. */
+ * The signals are blocked before MPI_Init, which starts threads that must inherit that; one thread waits for them
+ * (sigwait) and sets a flag that the loop asks after each update. Ranks then agree (an OR), save and leave with
+ * status 75. Under mpirun SIGINT and SIGTERM are mpirun's: it gives its ranks a second, then SIGKILL; the flag costs
+ * nothing there. A second SIGINT or SIGTERM ends the process at once with the signal's own status, as if nothing had
+ * been blocked. */
 #ifndef HONE_CALLBACKS_SIGNALS_H
 #define HONE_CALLBACKS_SIGNALS_H
 
@@ -13,8 +15,8 @@
 
 /* Blocks TERM, INT, USR1 in this thread and those it starts. Before MPI_Init and before any thread. */
 Status signals_block(void);
-/* Starts the waiting thread, after signals_block. max_time: seconds from `started` (timing_now()); <= 0: no limit. Once a process, until
- * signals_close. */
+/* Starts the waiting thread, after signals_block. max_time: seconds from `started` (timing_now()); <= 0: no limit.
+ * Once a process, until signals_close. */
 Status signals_open(double max_time, double started);
 /* This rank was asked to stop, or its time is up. Cheap: any thread, after each update. */
 bool stop_requested(void);
@@ -22,8 +24,8 @@ bool stop_requested(void);
 const char *stop_reason(void);
 /* Asks for a stop from inside: tests. reason: a literal. */
 void stop_request(const char *reason);
-/* Ends the thread, forgets the request, gives TERM and INT their old meaning. USR1 stays blocked: a request that comes late must not kill a
- * process that is done. Idempotent. */
+/* Ends the thread, forgets the request, gives TERM and INT their old meaning. USR1 stays blocked: a request that
+ * comes late must not kill a process that is done. Idempotent. */
 void signals_close(void);
 
 #endif

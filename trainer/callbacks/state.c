@@ -1,5 +1,5 @@
-/* The state of a run and the history of its log. A value of the history is 16 bytes: its key's number, whether it is an integer, and the
- * number; entries are runs of values. A run of a million steps, each logged, keeps 100 MB. */
+/* The state of a run and the history of its log. A value of the history is 16 bytes: its key's number, whether it is
+ * an integer, and the number; entries are runs of values. A run of a million steps, each logged, keeps 100 MB. */
 #include "trainer/callbacks/state_internal.h"
 
 #include <math.h>
@@ -23,7 +23,8 @@ struct LogHistory {
 
 void state_init(TrainerState *s)
 {
-    *s = (TrainerState){.logging_steps = 500, .eval_steps = 500, .save_steps = 500, .best_metric = NAN, .best_global_step = -1};
+    *s = (TrainerState){
+        .logging_steps = 500, .eval_steps = 500, .save_steps = 500, .best_metric = NAN, .best_global_step = -1};
 }
 
 void state_free(TrainerState *s)
@@ -62,7 +63,9 @@ static int32_t intern(LogHistory *h, const char *key)
 Status state_log(TrainerState *s, const LogEntry *e)
 {
     Status st = OK;
-    if (e->overflow) RAISE(BUG, "a log entry has more than %d values, or a name is longer than %d bytes", LOG_ENTRY_VALUES, LOG_KEY_BYTES - 1);
+    if (e->overflow)
+        RAISE(BUG, "a log entry has more than %d values, or a name is longer than %d bytes", LOG_ENTRY_VALUES,
+              LOG_KEY_BYTES - 1);
     if (!s->history && !(s->history = calloc(1, sizeof *s->history))) RAISE(MEMORY, "the log: out of memory");
     LogHistory *h = s->history;
     if (!grow((void **)&h->values, &h->value_capacity, h->value_count + (size_t)e->count, sizeof *h->values) ||

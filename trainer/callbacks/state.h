@@ -1,7 +1,7 @@
 /* What the run has been so far, as the Hugging Face Trainer's trainer_state.json keeps it, and one entry of its log.
  *
- * A LogEntry keeps the order in which values were added, which is the order of the console and of log.jsonl; trainer_state.json sorts
- * them. The history is kept compactly: 16 bytes a value, each key once. Not thread-safe. */
+ * A LogEntry keeps the order in which values were added, which is the order of the console and of log.jsonl;
+ * trainer_state.json sorts them. The history is kept compactly: 16 bytes a value, each key once. Not thread-safe. */
 #ifndef HONE_CALLBACKS_STATE_H
 #define HONE_CALLBACKS_STATE_H
 
@@ -74,8 +74,8 @@ void state_cut(TrainerState *s, int64_t step);
 
 /* trainer_state.json: sorted keys, indent 2, newline at the end. Appends to out; STATUS_MEMORY. */
 Status state_to_text(const TrainerState *s, Text *out);
-/* Reads one (the Hugging Face Trainer's too) into an initialised *s, replacing all of it, on success only. Values of the history that are
- * not numbers are left out. `name` is for messages. */
+/* Reads one (the Hugging Face Trainer's too) into an initialised *s, replacing all of it, on success only. Values of
+ * the history that are not numbers are left out. `name` is for messages. */
 Status state_parse(TrainerState *s, const char *text, size_t size, const char *name);
 Status state_read(TrainerState *s, const char *path);
 

@@ -1,5 +1,5 @@
-/* trainer_state.json as transformers 5.23 writes and reads it (TrainerState.save_to_json). A key that it does not know makes its loader fail,
- * so nothing is added. */
+/* trainer_state.json as transformers 5.23 writes and reads it (TrainerState.save_to_json). A key that it does not
+ * know makes its loader fail, so nothing is added. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +8,11 @@
 #include "trainer/base/file.h"
 #include "trainer/callbacks/state_internal.h"
 
-/* ---- writing ----------------------------------------------------------------------------------------------------------------------- */
-static int by_key(const void *a, const void *b) { return strcmp(((const LogValue *)a)->key, ((const LogValue *)b)->key); }
+/* ---- writing ---- */
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const LogValue *)a)->key, ((const LogValue *)b)->key);
+}
 
 static void add_entry(Text *out, const TrainerState *s, size_t i)
 {
@@ -34,22 +37,31 @@ static void add_real(Text *out, const char *key, double value, bool null)
     text_add(out, ",\n", 2);
 }
 
-static void add_int(Text *out, const char *key, int64_t value) { text_printf(out, "  \"%s\": %lld,\n", key, (long long)value); }
+static void add_int(Text *out, const char *key, int64_t value)
+{
+    text_printf(out, "  \"%s\": %lld,\n", key, (long long)value);
+}
 
 /* A checkpoint is written before the Trainer takes should_save back. */
 static void add_callbacks(Text *out, const TrainerState *s)
 {
     text_printf(out, "  \"stateful_callbacks\": {\n");
     if (s->early_stopping_patience > 0) {
-        text_printf(out, "    \"EarlyStoppingCallback\": {\n      \"args\": {\n        \"early_stopping_patience\": %lld,\n"
-                         "        \"early_stopping_threshold\": ", (long long)s->early_stopping_patience);
+        text_printf(out,
+                    "    \"EarlyStoppingCallback\": {\n      \"args\": {\n        \"early_stopping_patience\": %lld,\n"
+                    "        \"early_stopping_threshold\": ",
+                    (long long)s->early_stopping_patience);
         json_add_real(out, s->early_stopping_threshold);
-        text_printf(out, "\n      },\n      \"attributes\": {\n        \"early_stopping_patience_counter\": %lld\n      }\n    },\n",
-                    (long long)s->early_stopping_counter);
+        text_printf(
+            out,
+            "\n      },\n      \"attributes\": {\n        \"early_stopping_patience_counter\": %lld\n      }\n    },\n",
+            (long long)s->early_stopping_counter);
     }
-    text_printf(out, "    \"TrainerControl\": {\n      \"args\": {\n        \"should_epoch_stop\": false,\n        \"should_evaluate\": false,\n"
-                     "        \"should_log\": false,\n        \"should_save\": true,\n        \"should_training_stop\": %s\n      },\n"
-                     "      \"attributes\": {}\n    }\n  },\n", s->should_training_stop ? "true" : "false");
+    text_printf(out,
+                "    \"TrainerControl\": {\n      \"args\": {\n        \"should_epoch_stop\": false,\n"
+                "        \"should_evaluate\": false,\n        \"should_log\": false,\n        \"should_save\": true,\n"
+                "        \"should_training_stop\": %s\n      },\n      \"attributes\": {}\n    }\n  },\n",
+                s->should_training_stop ? "true" : "false");
 }
 
 Status state_to_text(const TrainerState *s, Text *out)
@@ -65,8 +77,10 @@ Status state_to_text(const TrainerState *s, Text *out)
     add_real(out, "epoch", s->epoch, false);
     add_int(out, "eval_steps", s->eval_steps);
     add_int(out, "global_step", s->global_step);
-    text_printf(out, "  \"is_hyper_param_search\": false,\n  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n"
-                     "  \"log_history\": [");
+    text_printf(
+        out,
+        "  \"is_hyper_param_search\": false,\n  \"is_local_process_zero\": true,\n  \"is_world_process_zero\": true,\n"
+        "  \"log_history\": [");
     size_t count = state_log_count(s);
     for (size_t i = 0; i < count; i++) add_entry(out, s, i);
     text_printf(out, count ? "\n  ],\n" : "],\n");
@@ -82,7 +96,7 @@ Status state_to_text(const TrainerState *s, Text *out)
     return out->failed ? status_raise(STATUS_MEMORY, "trainer_state.json: out of memory") : OK;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 /* Whether a number was written without point and exponent. */
 static bool is_integer(const cJSON *number, Text *scratch)
 {
@@ -95,13 +109,17 @@ static Status parse_entry(const cJSON *object, const char *name, Text *scratch, 
 {
     Status st = OK;
     LogEntry e = {0};
-    if (!cJSON_IsObject(object)) RAISE(FORMAT, "%s: log_history holds something that is no object; take another checkpoint", name);
+    if (!cJSON_IsObject(object))
+        RAISE(FORMAT, "%s: log_history holds something that is no object; take another checkpoint", name);
     for (const cJSON *v = object->child; v; v = v->next) {
         if (!cJSON_IsNumber(v)) continue;
-        if (is_integer(v, scratch) && fabs(v->valuedouble) < 9e15) logentry_add_int(&e, v->string, (int64_t)v->valuedouble);
+        if (is_integer(v, scratch) && fabs(v->valuedouble) < 9e15)
+            logentry_add_int(&e, v->string, (int64_t)v->valuedouble);
         else logentry_add_real(&e, v->string, v->valuedouble);
     }
-    if (e.overflow) RAISE(FORMAT, "%s: an entry of log_history has too many values or too long a name; take another checkpoint", name);
+    if (e.overflow)
+        RAISE(FORMAT, "%s: an entry of log_history has too many values or too long a name; take another checkpoint",
+              name);
     TRY(state_log(s, &e));
 done:
     return st;
@@ -112,7 +130,8 @@ static Status parse_history(const cJSON *root, const char *name, TrainerState *s
     Status st = OK;
     Text scratch = {0};
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "log_history");
-    if (list && !cJSON_IsNull(list) && !cJSON_IsArray(list)) RAISE(FORMAT, "%s: log_history is no list; take another checkpoint", name);
+    if (list && !cJSON_IsNull(list) && !cJSON_IsArray(list))
+        RAISE(FORMAT, "%s: log_history is no list; take another checkpoint", name);
     for (const cJSON *c = list ? list->child : NULL; c; c = c->next) TRY(parse_entry(c, name, &scratch, s));
 done:
     text_free(&scratch);
@@ -133,7 +152,8 @@ static Status parse_early_stopping(const cJSON *root, const char *name, TrainerS
         TRY(json_int_or(args, name, "early_stopping_patience", 0, &s->early_stopping_patience));
         TRY(json_real_or(args, name, "early_stopping_threshold", 0, &s->early_stopping_threshold));
     }
-    if (attributes) TRY(json_int_or(attributes, name, "early_stopping_patience_counter", 0, &s->early_stopping_counter));
+    if (attributes)
+        TRY(json_int_or(attributes, name, "early_stopping_patience_counter", 0, &s->early_stopping_counter));
 done:
     return st;
 }
@@ -173,7 +193,8 @@ Status state_parse(TrainerState *s, const char *text, size_t size, const char *n
         RAISE(FORMAT, "%s: no object with global_step, so no trainer_state.json; take another checkpoint", name);
     TRY(parse_numbers(root, name, &fresh));
     TRY(json_string_or(root, name, "best_model_checkpoint", "", &best));
-    if (strlen(best) >= sizeof fresh.best_model_checkpoint) RAISE(FORMAT, "%s: best_model_checkpoint is longer than a path can be", name);
+    if (strlen(best) >= sizeof fresh.best_model_checkpoint)
+        RAISE(FORMAT, "%s: best_model_checkpoint is longer than a path can be", name);
     memcpy(fresh.best_model_checkpoint, best, strlen(best) + 1);
     TRY(parse_early_stopping(root, name, &fresh));
     TRY(parse_history(root, name, &fresh));

@@ -1,5 +1,6 @@
-/* TensorBoard events. Framing: tensorflow's lib/io/record_writer; messages: tensorboard's event.proto, summary.proto, tensor.proto. As torch's
- * SummaryWriter writes them (2.15), and its purge: a session_log START at step s tells readers to forget what is at s and later. */
+/* TensorBoard events. Framing: tensorflow's lib/io/record_writer; messages: tensorboard's event.proto,
+ * summary.proto, tensor.proto. As torch's SummaryWriter writes them (2.15), and its purge: a session_log START at
+ * step s tells readers to forget what is at s and later. */
 #include "trainer/callbacks/tensorboard.h"
 
 #include <stdatomic.h>
@@ -33,7 +34,7 @@ uint32_t crc32c_masked(const void *data, size_t size)
     return (crc >> 15 | crc << 17) + 0xA282EAD8u;
 }
 
-/* ---- protobuf ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- protobuf ---- */
 static void add_little_endian(Text *t, uint64_t value, int bytes)
 {
     for (int i = 0; i < bytes; i++) text_add(t, &(char){(char)(value >> 8 * i)}, 1);
@@ -86,7 +87,7 @@ static void add_float(Text *t, int field, float value)
     add_little_endian(t, bits, 4);
 }
 
-/* ---- records ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- records ---- */
 enum { EVENT_WALL_TIME = 1, EVENT_STEP = 2, EVENT_FILE_VERSION = 3, EVENT_SUMMARY = 5, EVENT_SESSION_LOG = 7 };
 
 static void frame(Text *out, Text *event)
@@ -170,8 +171,8 @@ Status tensorboard_open(const char *dir, int64_t cut_step, TensorBoard **out)
     *out = NULL;
     TRY(arena_new(&arena));
     if (gethostname(host, sizeof host - 1) != 0) strcpy(host, "localhost");
-    TRY_MEMORY(name = arena_printf(arena, "events.out.tfevents.%010lld.%s.%ld.%u", (long long)timing_wall(), host, (long)getpid(),
-                                   atomic_fetch_add(&opened, 1)));
+    TRY_MEMORY(name = arena_printf(arena, "events.out.tfevents.%010lld.%s.%ld.%u", (long long)timing_wall(), host,
+                                   (long)getpid(), atomic_fetch_add(&opened, 1)));
     TRY_MEMORY(path = path_join(arena, dir, name));
     if (!tb) RAISE(MEMORY, "%s: out of memory", path);
     TRY(dir_make(dir));

@@ -1,5 +1,6 @@
-/* TensorBoard's event file, written by hand: a stream of records (length, masked crc32c, protobuf, masked crc32c), each flushed.
- * Names as the Trainer's: eval_x is eval/x, test_x is test/x, all else train/x (transformers 5.23, integrations rewrite_logs). */
+/* TensorBoard's event file, written by hand: a stream of records (length, masked crc32c, protobuf, masked crc32c),
+ * each flushed. Names as the Trainer's: eval_x is eval/x, test_x is test/x, all else train/x (transformers 5.23,
+ * integrations rewrite_logs). */
 #ifndef HONE_CALLBACKS_TENSORBOARD_H
 #define HONE_CALLBACKS_TENSORBOARD_H
 
@@ -11,8 +12,8 @@
 
 typedef struct TensorBoard TensorBoard;
 
-/* Makes dir/events.out.tfevents.<seconds>.<host>.<pid>.0. cut_step >= 0 (a resume): readers are told to forget what earlier files of
- * the directory have of later steps. */
+/* Makes dir/events.out.tfevents.<seconds>.<host>.<pid>.0. cut_step >= 0 (a resume): readers are told to forget what
+ * earlier files of the directory have of later steps. */
 Status tensorboard_open(const char *dir, int64_t cut_step, TensorBoard **out);
 /* A text, shown under "text": tag "args" is stored as args/text_summary, as torch's writer does. Step 0. */
 Status tensorboard_text(TensorBoard *tb, const char *tag, const char *text);

@@ -18,7 +18,8 @@ static double clock_s(clockid_t clock)
 double timing_now(void) { return clock_s(CLOCK_MONOTONIC); }
 double timing_wall(void) { return clock_s(CLOCK_REALTIME); }
 
-/* A file of /proc, cut at the room there is; false: not there. These are no files of the run: file.h's hook shall not see them. */
+/* A file of /proc, cut at the room there is; false: not there. These are no files of the run: file.h's hook shall
+ * not see them. */
 static bool read_proc(const char *path, char *text, size_t room)
 {
     FILE *f = fopen(path, "re");
@@ -29,7 +30,8 @@ static bool read_proc(const char *path, char *text, size_t room)
     return n > 0;
 }
 
-/* Field 22 of /proc/self/stat, in ticks since boot; fields are counted after the name, which may hold anything, in brackets. */
+/* Field 22 of /proc/self/stat, in ticks since boot; fields are counted after the name, which may hold anything, in
+ * brackets. */
 double timing_process_start(void)
 {
     char text[1024];

@@ -14,7 +14,8 @@ double timing_process_start(void);
 /* Seconds since 1970. */
 double timing_wall(void);
 
-/* The speed of the recent past: an average that forgets with a time constant of some 30 s, so that a slow start is forgotten. */
+/* The speed of the recent past: an average that forgets with a time constant of some 30 s, so that a slow start is
+ * forgotten. */
 typedef struct RateMeter {
     double last_s, count, seconds;
 } RateMeter;

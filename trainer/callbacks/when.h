@@ -1,7 +1,8 @@
-/* When to log, evaluate and save: the Hugging Face Trainer's DefaultFlowCallback (transformers 5.23) as pure functions.
+/* When to log, evaluate and save: the Hugging Face Trainer's DefaultFlowCallback (transformers 5.23) as pure
+ * functions.
  *
- * After each update, in this order: should_log, should_eval, best_update, should_save: so that a saved state includes its evaluation. The
- * update that is the last of its epoch is one Moment, with epoch_end set. */
+ * After each update, in this order: should_log, should_eval, best_update, should_save: so that a saved state
+ * includes its evaluation. The update that is the last of its epoch is one Moment, with epoch_end set. */
 #ifndef HONE_CALLBACKS_WHEN_H
 #define HONE_CALLBACKS_WHEN_H
 
