@@ -18,7 +18,15 @@
 
 #include "trainer/base/file.h"
 
- *   DEEP      all, but of the root only the synced names: what was done later reached the disk first */
+typedef enum CrashMode {
+    CRASH_ALL,
+    CRASH_SYNCED,
+    CRASH_NAMES,
+    CRASH_ZEROS,
+    CRASH_HALF,
+    CRASH_DEEP,
+    CRASH_MODES
+} CrashMode;
 
 /* ---- recording ---- */
 typedef struct Recorded {
