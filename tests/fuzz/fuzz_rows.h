@@ -18,11 +18,19 @@
         }                                                                 \
     } while (0)
 
-/* Writes the bytes to a file of this process whose name ends so; its path. */
+static char fuzz_path[64];
+
+static inline void fuzz_remove(void)
+{
+    unlink(fuzz_path);
+}
+
+/* Writes the bytes to a file of this process whose name ends so; its path. Gone at exit. */
 static inline const char *fuzz_file(const char *end, const void *data, size_t size)
 {
-    static char path[64];
-    snprintf(path, sizeof path, "/tmp/hone_fuzz_%ld%s", (long)getpid(), end);
+    char *path = fuzz_path;
+    if (!*path) atexit(fuzz_remove);
+    snprintf(path, sizeof fuzz_path, "/tmp/hone_fuzz_%ld%s", (long)getpid(), end);
     FILE *f = fopen(path, "wb");
     FUZZ_CHECK(f);
     FUZZ_CHECK(fwrite(data, 1, size, f) == size);
