@@ -1,0 +1,149 @@
+/* Stopping on request, in child processes: what a signal, two signals, a deadline do. */
+#include "callbacks_test.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "trainer/callbacks/signals.h"
+#include "trainer/callbacks/timing.h"
+
+enum { ASKED = 75, NOT_ASKED = 3, WRONG = 4 };
+
+static void nap(long ms) { nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL); }
+
+/* A loop as the trainer's: leaves with ASKED when it is asked for the reason given, or after 3 s. */
+static int loop(const char *why)
+{
+    for (int i = 0; i < 600; i++) {
+        if (stop_requested()) return stop_reason() && strcmp(stop_reason(), why) == 0 ? ASKED : WRONG;
+        nap(5);
+    }
+    return NOT_ASKED;
+}
+
+static pid_t child(const char *why, double max_time)
+{
+    int ready[2];
+    char c;
+    fflush(NULL);
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (!freopen("/dev/null", "w", stderr)) _exit(WRONG);
+        if (signals_block() != OK || signals_open(max_time, timing_now()) != OK || stop_requested()) _exit(WRONG);
+        if (write(ready[1], "r", 1) != 1) _exit(WRONG);
+        int code = why ? loop(why) : (nap(3000), NOT_ASKED);
+        signals_close();
+        _exit(code);
+    }
+    assert_true(pid > 0);
+    assert_int_equal(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+static int status_of(pid_t pid)
+{
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void usr1_term_and_int_ask(void **state)
+{
+    static const struct {
+        int signal;
+        const char *name;
+    } signals[] = {{SIGUSR1, "SIGUSR1"}, {SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}};
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        pid_t pid = child(signals[i].name, 0);
+        kill(pid, signals[i].signal);
+        int status = status_of(pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), ASKED);
+    }
+}
+
+static void the_second_int_ends_the_process_by_the_signal(void **state)
+{
+    (void)state;
+    pid_t pid = child(NULL, 0);
+    kill(pid, SIGINT);
+    nap(100);
+    assert_int_equal(waitpid(pid, &(int){0}, WNOHANG), 0); /* the first did not */
+    kill(pid, SIGINT);
+    int status = status_of(pid);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGINT);
+}
+
+static void usr1_may_come_many_times(void **state)
+{
+    (void)state;
+    pid_t pid = child(NULL, 0);
+    for (int i = 0; i < 5; i++) kill(pid, SIGUSR1), nap(10);
+    nap(50);
+    assert_int_equal(waitpid(pid, &(int){0}, WNOHANG), 0);
+    kill(pid, SIGTERM); /* after USR1 the first TERM still only asks */
+    nap(50);
+    assert_int_equal(waitpid(pid, &(int){0}, WNOHANG), 0);
+    kill(pid, SIGTERM);
+    assert_true(WIFSIGNALED(status_of(pid)));
+}
+
+static void max_time_asks_when_it_is_over_and_not_before(void **state)
+{
+    (void)state;
+    double began = timing_now();
+    int status = status_of(child("max_time", 0.3));
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ASKED);
+    assert_true(timing_now() - began >= 0.29);
+    assert_true(timing_now() - began < 2);
+}
+
+static void a_time_that_is_over_at_the_start_asks_at_once(void **state)
+{
+    (void)state;
+    assert_ok(signals_open(1, timing_now() - 5));
+    assert_int_equal(loop("max_time"), ASKED);
+    signals_close();
+    assert_false(stop_requested());
+}
+
+static void closing_forgets_and_can_be_repeated(void **state)
+{
+    sigset_t mask;
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_ok(signals_block());
+        assert_ok(signals_open(0, 0));
+        assert_int_equal(signals_open(0, 0), STATUS_BUG);
+        stop_request("first");
+        stop_request("second");
+        assert_string_equal(stop_reason(), "first");
+        signals_close();
+        assert_false(stop_requested());
+        assert_null(stop_reason());
+        signals_close();
+    }
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    assert_false(sigismember(&mask, SIGTERM) || sigismember(&mask, SIGINT));
+    assert_true(sigismember(&mask, SIGUSR1)); /* a late request must not kill */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(usr1_term_and_int_ask),
+        cmocka_unit_test(the_second_int_ends_the_process_by_the_signal),
+        cmocka_unit_test(usr1_may_come_many_times),
+        cmocka_unit_test(max_time_asks_when_it_is_over_and_not_before),
+        cmocka_unit_test(a_time_that_is_over_at_the_start_asks_at_once),
+        cmocka_unit_test(closing_forgets_and_can_be_repeated),
+    };
+    return cmocka_run_group_tests(tests, open_dir, close_dir);
+}
