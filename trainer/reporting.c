@@ -158,11 +158,6 @@ Status report_step(Trainer *tr, const Step *step, double loss)
     Moment now = {.step = tr->global_step, .epoch = s->epoch,
                   .epoch_end = sampler_ends_epoch(&tr->sampler_config, tr->global_step) || tr->global_step == tr->max_steps};
     if (should_log(&tr->when, &now)) TRY(log_training(tr));
-    int64_t saved;
-    double seconds;
-    Status save;
-    if (checkpoint_poll(tr->store, &saved, &save, &seconds) && !save && speaks(tr))
-        log_info("saved checkpoint-%lld (%.1f s, while training went on)", (long long)saved, seconds);
 done:
     return st;
 }
@@ -232,7 +227,7 @@ Status report_end(Trainer *tr)
     LogEntry entry = {0};
     double seconds = timing_now() - tr->started, steps = (double)(tr->global_step - tr->first_step);
     double updates = (double)tr->max_steps, share = updates > 0 ? steps / updates : 0;
-    double samples = tr->args->max_steps > 0 ? updates * (double)sampler_most_in_update(&tr->sampler_config)
+    double samples = tr->args->max_steps > 0 ? updates * (double)tr->sampler_config.batch * tr->sampler_config.accumulation * tr->sampler_config.world
                                              : (double)tr->sampler_config.n * tr->args->num_train_epochs;
     logentry_add_real(&entry, "train_runtime", timing_round(seconds, 4));
     logentry_add_real(&entry, "train_samples_per_second", timing_round(samples * share / seconds, 3));

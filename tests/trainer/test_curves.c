@@ -1,0 +1,146 @@
+/* links: callbacks */
+/* The Hugging Face Trainer's curves (tests/fixtures/curves, see tests/fixtures/README.md): `hone train` on the same run.yaml logs the same loss,
+ * gradient norm and rate at every step, on one rank and on two; and full determinism gives the same file for every split. Runs the program
+ * that lies in the working directory. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "trainer/base/file.h"
+#include "trainer/callbacks/state.h"
+
+static char dir[] = "/tmp/hone-curves-XXXXXX", program[4096];
+
+static int setup(void **state)
+{
+    (void)state;
+    assert_non_null(realpath("hone", program));
+    assert_non_null(mkdtemp(dir));
+    setenv("HONE_CACHE", dir, 1);
+    return chdir(FIXTURES "/../..");
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return dir_remove(dir) != OK;
+}
+
+static void train(int ranks, const char *name, const char *options)
+{
+    char command[16384], mpi[128] = "";
+    if (ranks > 1) snprintf(mpi, sizeof mpi, "mpirun --oversubscribe --timeout 120 -np %d", ranks);
+    snprintf(command, sizeof command, "%s %s train tests/fixtures/curves/%s/run.yaml --overwrite_output_dir --output_dir %s/out %s >%s/log 2>&1", mpi, program,
+             name, dir, options, dir);
+    if (system(command) != 0) {
+        snprintf(command, sizeof command, "cat %s/log", dir);
+        fail_msg("%s failed (%d)", name, system(command));
+    }
+}
+
+static double number(const cJSON *o, const char *key)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, key);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+/* The run's entry of that step that has the key. */
+static double logged(const TrainerState *s, int64_t step, const char *kind, const char *key)
+{
+    LogEntry e;
+    for (size_t i = 0; i < state_log_count(s); i++) {
+        state_log_get(s, i, &e);
+        if ((int64_t)logentry_get(&e, "step", -1) == step && logentry_find(&e, kind)) return logentry_get(&e, key, NAN);
+    }
+    return NAN;
+}
+
+static int compare_line(const char *name, const TrainerState *s, const char *line)
+{
+    static const char *const keys[] = {"loss", "grad_norm", "learning_rate", "eval_loss", "train_loss", "total_flos", "epoch"};
+    cJSON *want;
+    assert_int_equal(json_parse(line, strlen(line), name, &want), OK);
+    const char *kind = !isnan(number(want, "loss")) ? "loss" : !isnan(number(want, "eval_loss")) ? "eval_loss" : "train_loss";
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        double value = number(want, keys[i]), got = logged(s, (int64_t)number(want, "step"), kind, keys[i]);
+        if (isnan(value) || value == got) continue;
+        if (!(fabs(got - value) <= 2e-5 * fabs(value)))
+            fail_msg("%s: step %g: %s is %.9g, the reference has %.9g", name, number(want, "step"), keys[i], got, value);
+    }
+    cJSON_Delete(want);
+    return 1;
+}
+
+static void check(const char *name, int ranks)
+{
+    char path[4096], line[4096];
+    TrainerState s;
+    int lines = 0;
+    train(ranks, name, "");
+    state_init(&s);
+    snprintf(path, sizeof path, "%s/out/trainer_state.json", dir);
+    assert_int_equal(state_read(&s, path), OK);
+    snprintf(path, sizeof path, FIXTURES "/curves/%s/expected.jsonl", name);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) lines += compare_line(name, &s, line);
+    fclose(f);
+    assert_true(lines > 50);
+    state_free(&s);
+}
+
+static void one_rank_draws_the_references_curves(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"text_seed42", "text_seed7", "text_seed1234_data_seed99", "jsonl_ragged", "csv_quoted", "odd_vocab",
+                                        "head24_untied", "options", "accumulation", "epochs_short_batch", "drop_last", "cosine_warmup_decay_clip",
+                                        "label_smoothing_eval", "jsonl_validation_split", "text_no_linebreaks_eval", "bf16_file", "f16_file"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check(names[i], 1);
+}
+
+static void two_ranks_do_too(void **state)
+{
+    (void)state;
+    check("two_ranks", 2);
+    check("two_ranks_accumulation", 2);
+    check("two_ranks_jsonl", 2);
+}
+
+static void full_determinism_gives_one_file_for_every_split(void **state)
+{
+    (void)state;
+    static const struct { int ranks, accumulation, batch, threads; } splits[] = {{1, 6, 2, 1}, {2, 3, 2, 1}, {3, 2, 2, 2}, {1, 12, 1, 2}, {1, 3, 4, 1}};
+    char options[512], path[4096], *first = NULL, *model;
+    size_t size, first_size = 0;
+    Arena *arena;
+    assert_int_equal(arena_new(&arena), OK);
+    for (size_t i = 0; i < sizeof splits / sizeof *splits; i++) {
+        snprintf(options, sizeof options,
+                 "--loss_normalization tokens --full_determinism --max_train_samples 120 --max_steps 12 --gradient_accumulation_steps %d "
+                 "--per_device_train_batch_size %d --num_threads %d", splits[i].accumulation, splits[i].batch, splits[i].threads);
+        train(splits[i].ranks, "text_seed42", options);
+        snprintf(path, sizeof path, "%s/out/model.safetensors", dir);
+        assert_int_equal(file_read_all(path, arena, 1 << 30, &model, &size), OK);
+        if (!first) first = model, first_size = size;
+        assert_int_equal(size, first_size);
+        assert_memory_equal(model, first, size);
+    }
+    arena_free(arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_rank_draws_the_references_curves),
+        cmocka_unit_test(two_ranks_do_too),
+        cmocka_unit_test(full_determinism_gives_one_file_for_every_split),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
