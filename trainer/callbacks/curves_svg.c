@@ -39,29 +39,33 @@ typedef struct Picture {
     Axis x;
 } Picture;
 
-/* Text of XML: what is special is escaped, what is not allowed becomes "?". */
-static void add_escaped(Text *out, const char *text)
-{
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        const char *entity = *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : *c == '&' ? "&amp;" : NULL;
-        if (entity) text_printf(out, "%s", entity);
-        else if (*c < 0x20 || *c == 0x7F) text_printf(out, "?");
-        else text_add(out, (const char *)c, 1);
-    }
-}
-
-/* JSON's writer makes valid UTF-8 of anything; its quotes go. */
+/* What XML reserves is escaped; quotes, backslashes and control characters are replaced, so that JSON's writer, which makes
+ * valid UTF-8 of anything, has nothing to escape but its own quotes, which go. */
 static void add_title(Text *out, const char *title)
 {
-    Text quoted = {0};
-    json_add_string(&quoted, title, strlen(title));
-    if (quoted.failed) {
-        out->failed = true;
-    } else {
-        quoted.data[quoted.size - 1] = '\0';
-        add_escaped(out, quoted.data + 1);
+    Text plain = {0}, quoted = {0};
+    for (const unsigned char *c = (const unsigned char *)title; *c; c++) {
+        if (*c == '<') text_printf(&plain, "&lt;");
+        else if (*c == '>') text_printf(&plain, "&gt;");
+        else if (*c == '&') text_printf(&plain, "&amp;");
+        else if (*c == '"') text_printf(&plain, "'");
+        else if (*c < 0x20 || *c == 0x7F || *c == '\\') text_printf(&plain, "?");
+        else text_add(&plain, (const char *)c, 1);
     }
+    json_add_string(&quoted, plain.data ? plain.data : "", plain.size);
+    out->failed |= plain.failed | quoted.failed;
+    if (!out->failed) text_add(out, quoted.data + 1, quoted.size - 2);
+    text_free(&plain);
     text_free(&quoted);
+}
+
+/* What no picture can show is a gap, or zero; arithmetic on axes stays finite. */
+static void tame(Points *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        if (!(fabs(p->y[i]) < 1e100)) p->y[i] = NAN;
+        if (fabs(p->y[i]) < 1e-100) p->y[i] = 0;
+    }
 }
 
 static bool collect(Picture *p)
@@ -75,6 +79,7 @@ static bool collect(Picture *p)
         series[i]->x = p->memory + 2 * i * n;
         series[i]->y = series[i]->x + n;
         series[i]->count = state_series(p->state, keys[i], series[i]->x, series[i]->y);
+        tame(series[i]);
     }
     p->smooth = p->memory + 6 * n;
     p->scratch = p->memory + 7 * n;
