@@ -153,6 +153,9 @@ Status trainer_save(Trainer *tr)
     SaveRequest request = {.step = tr->global_step, .best_step = tr->args->metric_for_best_model ? tr->state.best_global_step : -1,
                            .save_only_model = tr->args->save_only_model};
     if (request.best_step <= 0) request.best_step = -1;
+    if (request.best_step == tr->global_step)
+        snprintf(tr->state.best_model_checkpoint, sizeof tr->state.best_model_checkpoint, "%s/checkpoint-%lld", tr->args->output_dir,
+                 (long long)tr->global_step);
     snprintf(steps, sizeof steps, "%lld", (long long)optimizer_steps(tr->optimizer));
     describe_machine(tr, machine);
     MetadataPair pairs[] = {{"step", steps}, {"machine", machine}};
