@@ -1,5 +1,5 @@
-/* Any bytes as a tokenizer.json are refused with a line, or make a tokenizer that encodes and decodes texts without a fault: the
- * bytes themselves too, as far as they are UTF-8. */
+/* Any bytes as a tokenizer.json are refused with a line, or make a tokenizer that encodes and decodes texts without a
+ * fault: the bytes themselves too, as far as they are UTF-8. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,8 @@ static void try_text(const Tokenizer *t, const char *text, size_t size, Encoding
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const texts[] = {"", " ", "Hello, it's  12.5\r\n\n\tab", "e\u0301 \uFB01 \u1112\u1161\u11AB \U0001F642", "ababab  aab"};
+    static const char *const texts[] = {"", " ", "Hello, it's  12.5\r\n\n\tab",
+                                        "e\u0301 \uFB01 \u1112\u1161\u11AB \U0001F642", "ababab  aab"};
     Tokenizer *t;
     Encoding e = {0};
     char *exact = malloc(size + 1);

@@ -135,13 +135,16 @@ static void malformed_files_are_refused_with_the_place(void **state)
         {"{" AB ", 'pre_tokenizer': {'type': 'Sequence'}}", "pretokenizers"},
         {"{" AB ", 'pre_tokenizer': {'type': 'Sequence', 'pretokenizers': [0]}}", "pretokenizers[0]"},
         {"{" AB ", 'post_processor': {'type': 'TemplateProcessing', 'single': []}}", "pair"},
-        {"{" AB ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'SpecialToken': {'id': 'q'}}]}}",
+        {"{" AB
+         ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'SpecialToken': {'id': 'q'}}]}}",
          "\"q\""},
-        {"{" AB ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'Sequence': {'id': 'B'}}]}}",
+        {"{" AB
+         ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'Sequence': {'id': 'B'}}]}}",
          "\"B\""},
     };
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) assert_refused(cases[i].json, STATUS_FORMAT, cases[i].part);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_refused(cases[i].json, STATUS_FORMAT, cases[i].part);
 }
 
 static void what_is_left_out_is_refused_by_name(void **state)
@@ -171,15 +174,31 @@ static void what_is_left_out_is_refused_by_name(void **state)
 static void patterns_that_are_not_translated_exactly_are_refused(void **state)
 {
     static const char *const cases[][2] = {
-        {"(a)\\\\1", "\\1"},      {"a(?i)b", "(?i)"},    {"(?<n>a)", "group"},  {"[[:alpha:]]", "POSIX"}, {"\\\\R", "\\R"},
-        {"(?i:ss)", "ss"},        {"(?i:é)", "U+00E9"}, {"(", "("},            {")", ")"},               {"[a", "]"},
-        {"*a", "repeated"},       {"a{2}?", "{n}?"},     {"\\\\p{Foo}", "Foo"}, {"\\\\", "backslash"},    {"[z-a]", "range"},
-        {"(?<=a+)b", "regular"},  {"\\\\x{110000}", "code point"},             {"a{9,3}", "interval"},   {"(?i:\\\\p{Lu})", "Lu"},
+        {"(a)\\\\1", "\\1"},
+        {"a(?i)b", "(?i)"},
+        {"(?<n>a)", "group"},
+        {"[[:alpha:]]", "POSIX"},
+        {"\\\\R", "\\R"},
+        {"(?i:ss)", "ss"},
+        {"(?i:é)", "U+00E9"},
+        {"(", "("},
+        {")", ")"},
+        {"[a", "]"},
+        {"*a", "repeated"},
+        {"a{2}?", "{n}?"},
+        {"\\\\p{Foo}", "Foo"},
+        {"\\\\", "backslash"},
+        {"[z-a]", "range"},
+        {"(?<=a+)b", "regular"},
+        {"\\\\x{110000}", "code point"},
+        {"a{9,3}", "interval"},
+        {"(?i:\\\\p{Lu})", "Lu"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char json[512];
-        snprintf(json, sizeof json, "{" AB ", 'pre_tokenizer': {'type': 'Split', 'pattern': {'Regex': '%s'}, 'behavior': 'Removed'}}",
+        snprintf(json, sizeof json,
+                 "{" AB ", 'pre_tokenizer': {'type': 'Split', 'pattern': {'Regex': '%s'}, 'behavior': 'Removed'}}",
                  cases[i][0]);
         assert_refused(json, STATUS_UNSUPPORTED, cases[i][1]);
     }
@@ -244,11 +263,33 @@ static void a_directory_without_the_file_says_what_is_there_instead(void **state
     assert_int_equal(dir_remove(dir), OK);
 }
 
+static void a_prefix_space_that_the_two_files_disagree_on_is_refused(void **state)
+{
+    static const char json[] = "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},"
+                               "\"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}";
+    static const char *const configs[] = {"{\"add_prefix_space\": true}", "{\"add_prefix_space\": false}", "{}"};
+    char dir[] = "/tmp/hone_tokenizer_XXXXXX", path[64];
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    assert_int_equal(file_replace(path, json, sizeof json - 1), OK);
+    for (int i = 0; i < 3; i++) {
+        Tokenizer *t;
+        snprintf(path, sizeof path, "%s/tokenizer_config.json", dir);
+        assert_int_equal(file_replace(path, configs[i], strlen(configs[i])), OK);
+        assert_int_equal(tokenizer_load(dir, &t), i ? OK : STATUS_UNSUPPORTED);
+        tokenizer_free(t);
+    }
+    assert_int_equal(dir_remove(dir), OK);
+}
+
 static void a_config_that_names_an_unknown_token_is_an_error(void **state)
 {
-    static const char *const configs[][2] = {
-        {"{\"eos_token\": \"<nope>\"}", "<nope>"}, {"{\"eos_token\": 5}", "eos_token"}, {"[]", "object"},
-        {"{\"model_max_length\": -4}", "model_max_length"}, {"{\"padding_side\": \"up\"}", "padding_side"}};
+    static const char *const configs[][2] = {{"{\"eos_token\": \"<nope>\"}", "<nope>"},
+                                             {"{\"eos_token\": 5}", "eos_token"},
+                                             {"[]", "object"},
+                                             {"{\"model_max_length\": -4}", "model_max_length"},
+                                             {"{\"padding_side\": \"up\"}", "padding_side"}};
     static const char json[] = "{\"model\": {\"type\": \"BPE\", \"vocab\": {}, \"merges\": []}}";
     char dir[] = "/tmp/hone_tokenizer_XXXXXX", path[64];
     (void)state;
@@ -278,6 +319,7 @@ int main(void)
         cmocka_unit_test(no_truncation_of_a_file_is_taken_or_crashes),
         cmocka_unit_test(running_out_of_memory_is_an_error_at_every_allocation),
         cmocka_unit_test(a_directory_without_the_file_says_what_is_there_instead),
+        cmocka_unit_test(a_prefix_space_that_the_two_files_disagree_on_is_refused),
         cmocka_unit_test(a_config_that_names_an_unknown_token_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

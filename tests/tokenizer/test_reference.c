@@ -1,5 +1,5 @@
-/* Tricky texts through small tokenizers of every kind: ids, offsets and decoded text equal what the tokenizers library gave
- * (tests/fixtures/tokenizer, made by scripts/reference/tokenizer_fixtures.py). */
+/* Tricky texts through small tokenizers of every kind: ids, offsets and decoded text equal what the tokenizers library
+ * gave (tests/fixtures/tokenizer, made by scripts/reference/tokenizer_fixtures.py). */
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,10 +41,10 @@ static void assert_ids(const char *name, const char *text, const Encoding *e, co
 {
     const cJSON *item;
     int64_t i = 0;
-    cJSON_ArrayForEach(item, wanted)
-    {
+    cJSON_ArrayForEach (item, wanted) {
         if (i < e->count && e->ids[i] != item->valueint)
-            fail_msg("%s: \"%s\": token %" PRId64 " is %d, the library has %d", name, text, i, e->ids[i], item->valueint);
+            fail_msg("%s: \"%s\": token %" PRId64 " is %d, the library has %d", name, text, i, e->ids[i],
+                     item->valueint);
         i++;
     }
     if (i != e->count) fail_msg("%s: \"%s\": %" PRId64 " tokens, the library has %" PRId64, name, text, e->count, i);
@@ -54,14 +54,14 @@ static void assert_offsets(const char *name, const char *text, const Encoding *e
 {
     const cJSON *item;
     int64_t i = 0;
-    cJSON_ArrayForEach(item, wanted)
-    {
+    cJSON_ArrayForEach (item, wanted) {
         if (i < 2 * e->count && e->offsets[i / 2][i % 2] != item->valueint)
             fail_msg("%s: \"%s\": token %" PRId64 " %s at %" PRId64 ", in the library at %d", name, text, i / 2,
                      i % 2 ? "ends" : "begins", e->offsets[i / 2][i % 2], item->valueint);
         i++;
     }
-    if (i != 2 * e->count) fail_msg("%s: \"%s\": %" PRId64 " tokens, the library has %" PRId64, name, text, e->count, i / 2);
+    if (i != 2 * e->count)
+        fail_msg("%s: \"%s\": %" PRId64 " tokens, the library has %" PRId64, name, text, e->count, i / 2);
 }
 
 static void encode(const Tokenizer *t, const char *text, unsigned flags, Encoding *e)
@@ -84,8 +84,7 @@ static void check_cases(const char *name)
     cJSON *cases = read_json(name, "cases.json"), *c;
     Encoding e = {0};
     int count = 0;
-    cJSON_ArrayForEach(c, cases)
-    {
+    cJSON_ArrayForEach (c, cases) {
         const char *text = text_of(c, "text"), *decoded = text_of(c, "decoded"), *skipped = text_of(c, "skipped");
         const cJSON *ids = cJSON_GetObjectItemCaseSensitive(c, "ids");
         const cJSON *special = cJSON_GetObjectItemCaseSensitive(c, "special_ids");
@@ -130,8 +129,7 @@ static void check_pairs(const char *name)
     Tokenizer *t = load(name);
     cJSON *pairs = read_json(name, "pairs.json"), *c;
     Encoding e = {0};
-    cJSON_ArrayForEach(c, pairs)
-    {
+    cJSON_ArrayForEach (c, pairs) {
         const char *a = text_of(c, "first"), *b = text_of(c, "second");
         const cJSON *type, *types = cJSON_GetObjectItemCaseSensitive(c, "type_ids");
         int64_t i = 0;
@@ -139,7 +137,7 @@ static void check_pairs(const char *name)
         if (tokenizer_encode_pair(t, a, strlen(a), b, strlen(b), flags, &e)) fail_msg("%s", status_message());
         assert_ids(name, a, &e, cJSON_GetObjectItemCaseSensitive(c, "ids"));
         assert_offsets(name, a, &e, cJSON_GetObjectItemCaseSensitive(c, "offsets"));
-        cJSON_ArrayForEach(type, types) assert_int_equal(e.type_ids[i++], type->valueint);
+        cJSON_ArrayForEach (type, types) assert_int_equal(e.type_ids[i++], type->valueint);
         assert_int_equal(i, e.count);
     }
     encoding_free(&e);
@@ -160,9 +158,11 @@ static Tokenizer *pieces(const cJSON *c)
     Text json = {0};
     const char *pattern = text_of(c, "pattern");
     Tokenizer *t;
-    text_printf(&json, "{\"version\": \"1.0\", \"added_tokens\": [], \"pre_tokenizer\": {\"type\": \"Split\", \"pattern\": {\"Regex\": ");
+    text_printf(&json, "{\"version\": \"1.0\", \"added_tokens\": [], \"pre_tokenizer\": {\"type\": \"Split\", "
+                       "\"pattern\": {\"Regex\": ");
     json_add_string(&json, pattern, strlen(pattern));
-    text_printf(&json, "}, \"behavior\": \"%s\", \"invert\": %s}, \"model\": {\"type\": \"BPE\", \"unk_token\": \"<unk>\","
+    text_printf(&json,
+                "}, \"behavior\": \"%s\", \"invert\": %s}, \"model\": {\"type\": \"BPE\", \"unk_token\": \"<unk>\","
                 " \"fuse_unk\": true, \"vocab\": {\"<unk>\": 0}, \"merges\": []}}",
                 text_of(c, "behavior"), cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(c, "invert")) ? "true" : "false");
     if (tokenizer_parse(json.data, json.size, pattern, &t)) fail_msg("%s", status_message());
@@ -175,14 +175,13 @@ static void patterns_split_as_the_library_does(void **state)
     cJSON *patterns = read_json("", "patterns.json"), *c, *item;
     int count = 0;
     (void)state;
-    cJSON_ArrayForEach(c, patterns)
-    {
+    cJSON_ArrayForEach (c, patterns) {
         Tokenizer *t = pieces(c);
         Encoding e = {0};
-        cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(c, "texts"))
-        {
+        cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(c, "texts")) {
             encode(t, text_of(item, "text"), ENCODE_OFFSETS, &e);
-            assert_offsets(text_of(c, "pattern"), text_of(item, "text"), &e, cJSON_GetObjectItemCaseSensitive(item, "offsets"));
+            assert_offsets(text_of(c, "pattern"), text_of(item, "text"), &e,
+                           cJSON_GetObjectItemCaseSensitive(item, "offsets"));
             count++;
         }
         encoding_free(&e);
@@ -197,8 +196,17 @@ static void patterns_split_as_the_library_does(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(gpt2_small), TEST(roberta), TEST(llama3), TEST(qwen2), TEST(added_flags), TEST(sequence), TEST(deepseek),
-        TEST(o200k), TEST(characters_bytes), TEST(characters_fused), TEST(partial_bytes),
+        TEST(gpt2_small),
+        TEST(roberta),
+        TEST(llama3),
+        TEST(qwen2),
+        TEST(added_flags),
+        TEST(sequence),
+        TEST(deepseek),
+        TEST(o200k),
+        TEST(characters_bytes),
+        TEST(characters_fused),
+        TEST(partial_bytes),
         cmocka_unit_test(pairs_and_their_type_ids_equal_the_library),
         cmocka_unit_test(patterns_split_as_the_library_does),
     };

@@ -37,8 +37,19 @@ static void every_code_point_is_encoded_and_read_back(void **state)
 
 static void invalid_utf8_is_found_where_it_begins(void **state)
 {
-    static const char *const bad[] = {"\x80", "\xC0\xAF", "\xC1\xBF", "\xC3", "\xC3(", "\xE0\x9F\xBF", "\xE2\x82", "\xED\xA0\x80",
-                                      "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xF0\x9F\x98"};
+    static const char *const bad[] = {"\x80",
+                                      "\xC0\xAF",
+                                      "\xC1\xBF",
+                                      "\xC3",
+                                      "\xC3(",
+                                      "\xE0\x9F\xBF",
+                                      "\xE2\x82",
+                                      "\xED\xA0\x80",
+                                      "\xF0\x8F\xBF\xBF",
+                                      "\xF4\x90\x80\x80",
+                                      "\xF5\x80\x80\x80",
+                                      "\xFF",
+                                      "\xF0\x9F\x98"};
     Tokenizer *t = load("gpt2_small");
     Encoding e = {0};
     (void)state;
@@ -56,10 +67,20 @@ static void invalid_utf8_is_found_where_it_begins(void **state)
 
 static void lossy_text_is_what_python_replaces(void **state)
 {
-    static const char *const cases[][2] = { /* bytes.decode("utf-8", "replace") */
-        {"abc", "abc"}, {"a\x80" "b", "a\uFFFDb"}, {"\xE2\x82", "\uFFFD"}, {"\xE2\x82(", "\uFFFD("}, {"\xF0\x9F\x98x", "\uFFFDx"},
-        {"\xED\xA0\x80", "\uFFFD\uFFFD\uFFFD"}, {"\xF4\x90\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD"}, {"\xC0\xAF", "\uFFFD\uFFFD"},
-        {"\xF0\x80\x80", "\uFFFD\uFFFD\uFFFD"}, {"é\xC3", "é\uFFFD"}, {"\xFF\xFE", "\uFFFD\uFFFD"}};
+    static const char *const cases[][2] = {/* bytes.decode("utf-8", "replace") */
+                                           {"abc", "abc"},
+                                           {"a\x80"
+                                            "b",
+                                            "a\uFFFDb"},
+                                           {"\xE2\x82", "\uFFFD"},
+                                           {"\xE2\x82(", "\uFFFD("},
+                                           {"\xF0\x9F\x98x", "\uFFFDx"},
+                                           {"\xED\xA0\x80", "\uFFFD\uFFFD\uFFFD"},
+                                           {"\xF4\x90\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD"},
+                                           {"\xC0\xAF", "\uFFFD\uFFFD"},
+                                           {"\xF0\x80\x80", "\uFFFD\uFFFD\uFFFD"},
+                                           {"é\xC3", "é\uFFFD"},
+                                           {"\xFF\xFE", "\uFFFD\uFFFD"}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Text out = {0};
@@ -146,9 +167,11 @@ static void short_and_long_words_merge_by_the_definition(void **state)
     uint64_t random = 1;
     (void)state;
     for (size_t i = 0; i < SLOTS; i++) merges[i].pair = UINT64_MAX;
-    for (uint32_t rank = 0; rank < MERGES; rank++) { /* in the order of a real file: a token before what it is part of */
+    for (uint32_t rank = 0; rank < MERGES;
+         rank++) { /* in the order of a real file: a token before what it is part of */
         random = random * 6364136223846793005u + 1442695040888963407u;
-        uint32_t limit = 4 + rank * (IDS - 5) / MERGES, left = (uint32_t)(random >> 33) % limit, right = (uint32_t)(random >> 50) % limit;
+        uint32_t limit = 4 + rank * (IDS - 5) / MERGES, left = (uint32_t)(random >> 33) % limit,
+                 right = (uint32_t)(random >> 50) % limit;
         uint64_t pair = (uint64_t)left << 32 | right, slot = (pair * 0x9E3779B97F4A7C15u) >> 20;
         if (bpe_find_merge(&bpe, (int32_t)left, (int32_t)right)) continue;
         while (merges[slot & (SLOTS - 1)].pair != UINT64_MAX) slot++;
@@ -198,7 +221,8 @@ static void *encode_often(void *tokenizer)
     Encoding e = {0};
     uint64_t sum = 0;
     for (int i = 0; i < 200; i++) {
-        if (tokenizer_encode(tokenizer, shared_text, sizeof shared_text - 1, i % 2 ? ENCODE_OFFSETS : 0, &e)) return NULL;
+        if (tokenizer_encode(tokenizer, shared_text, sizeof shared_text - 1, i % 2 ? ENCODE_OFFSETS : 0, &e))
+            return NULL;
         sum = 0;
         for (int64_t k = 0; k < e.count; k++) sum = sum * 31 + (uint64_t)e.ids[k];
     }

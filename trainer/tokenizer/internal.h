@@ -20,6 +20,8 @@ struct Tokenizer {
 const char *tokenizer_token(const Tokenizer *t, int32_t id, size_t *size);
 /* tokenizer_config.json and special_tokens_map.json of a directory into t->config; the list of files. */
 Status tokenizer_config_load(const char *dir, Tokenizer *t);
+/* Of the ByteLevel pre-tokenizer. */
+bool byte_level_adds_space(const void *data);
 /* Room for `more` tokens in an encoding. */
 Status encoding_reserve(Encoding *e, int64_t more, unsigned flags);
 /* Appends all of part; type_id -1 keeps the part's own. */

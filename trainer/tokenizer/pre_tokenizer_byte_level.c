@@ -1,7 +1,8 @@
 /* ByteLevel: splits by GPT-2's pattern (Radford et al. 2019) unless told not to, and lets the model see bytes. */
+#include "trainer/tokenizer/internal.h"
 #include "trainer/tokenizer/pre_tokenizer_split.h"
 
-#define GPT2_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define BYTE_LEVEL_PATTERN "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 typedef struct ByteLevel {
     bool add_prefix_space;
@@ -16,13 +17,15 @@ static Status load(const cJSON *json, const char *where, Arena *arena, void **da
     TRY_NEW(arena, b, 1);
     TRY(json_bool_or(json, where, "add_prefix_space", true, &b->add_prefix_space));
     TRY(json_bool_or(json, where, "use_regex", true, &use_regex));
-    if (use_regex) TRY(regex_compile(GPT2_PATTERN, sizeof GPT2_PATTERN - 1, &b->regex));
+    if (use_regex) TRY(regex_compile(BYTE_LEVEL_PATTERN, sizeof BYTE_LEVEL_PATTERN - 1, &b->regex));
     *data = b;
 done:
     return st;
 }
 
 static void unload(void *data) { regex_free(((ByteLevel *)data)->regex); }
+
+bool byte_level_adds_space(const void *data) { return ((const ByteLevel *)data)->add_prefix_space; }
 
 static bool wants_space(const Work *w, Piece p) { return p.id < 0 && w->text[p.start] != ' '; }
 

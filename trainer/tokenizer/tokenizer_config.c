@@ -1,5 +1,6 @@
 /* tokenizer_config.json, and special_tokens_map.json where transformers 4 wrote one: which tokens play which part. A
- * token is a text or an object with "content". */
+ * token is a text or an object with "content". add_bos_token and add_eos_token mean nothing here: transformers (5.23)
+ * drops both where there is a tokenizer.json, whose post-processor decides. */
 #include <string.h>
 
 #include "trainer/base/file.h"
@@ -48,6 +49,25 @@ static Status read_side(const cJSON *config, const char *where, const char *key,
     return status_raise(STATUS_FORMAT, "%s: %s should be left or right, not \"%.20s\"", where, key, side);
 }
 
+/* Some of transformers' classes make a pre-tokenizer of their own by this key, others take tokenizer.json's: where the
+ * two contradict each other, what a model was trained with cannot be known. */
+static Status check_prefix_space(const cJSON *config, const char *where, const Tokenizer *t)
+{
+    Status st = OK;
+    bool adds;
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(config, "add_prefix_space");
+    if (!value || cJSON_IsNull(value)) return OK;
+    TRY(json_bool_or(config, where, "add_prefix_space", false, &adds));
+    for (size_t i = 0; i < t->pre_tokenizers.count; i++) {
+        const Component *c = &t->pre_tokenizers.items[i];
+        if (c->type == &pre_tokenizer_byte_level.head && byte_level_adds_space(c->data) != adds)
+            RAISE(UNSUPPORTED, "%s: add_prefix_space is %s, in tokenizer.json it is %s: make the two agree", where,
+                  adds ? "true" : "false", adds ? "false" : "true");
+    }
+done:
+    return st;
+}
+
 static Status read_config(const cJSON *config, const char *where, Tokenizer *t)
 {
     Status st = OK;
@@ -58,6 +78,7 @@ static Status read_config(const cJSON *config, const char *where, Tokenizer *t)
     TRY(read_side(config, where, "padding_side", &t->config.pads_left));
     TRY(read_side(config, where, "truncation_side", &t->config.truncates_left));
     TRY(read_tokens(config, where, t));
+    TRY(check_prefix_space(config, where, t));
 done:
     return st;
 }
