@@ -10,6 +10,14 @@
 #include "trainer/callbacks/timing.h"
 #include "trainer/trainer.h"
 
+enum { PICTURE_S = 5 }; /* between drawings of the picture */
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
 static bool speaks(const Trainer *tr) { return tr->machine.group->rank == 0; }
 
 static WhenStrategy strategy(Strategy s)
@@ -45,6 +53,7 @@ static Status open_files(Trainer *tr)
     const TrainingArguments *a = tr->args;
     const char *dir;
     bool resumed = tr->global_step > 0;
+    TRY_MEMORY(tr->picture = arena_printf(tr->arena, "%s/training_curves.svg", a->output_dir));
     TRY(logging_dir_make(a->output_dir, a->logging_dir, resumed, tr->arena, &dir));
     TRY(jsonl_open(dir, resumed ? tr->global_step : -1, &tr->jsonl));
     if (!a->report_to.count) goto done;
@@ -93,12 +102,9 @@ static Status write_entry(Trainer *tr, LogEntry *entry)
     progress_log(tr->progress, entry);
     TRY(jsonl_log(tr->jsonl, entry));
     TRY(tensorboard_log(tr->tensorboard, tr->global_step, entry));
-    if (tr->args->output_dir) {
-        char *path = arena_printf(tr->arena, "%s/training_curves.svg", tr->args->output_dir);
-        if (path && timing_now() - tr->picture_s > 5) {
-            TRY(curves_write(&tr->state, tr->args->output_dir, path));
-            tr->picture_s = timing_now();
-        }
+    if (timing_now() - tr->picture_s > PICTURE_S) {
+        TRY(curves_write(&tr->state, base_name(tr->args->output_dir), tr->picture));
+        tr->picture_s = timing_now();
     }
 done:
     return st;
@@ -198,12 +204,6 @@ done:
     return st;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 static Status write_card(Trainer *tr)
 {
     const TrainingArguments *a = tr->args;
@@ -248,10 +248,9 @@ Status report_end(Trainer *tr)
     progress_close(tr->progress);
     tr->progress = NULL;
     TRY(write_card(tr));
-    char *path = arena_printf(tr->arena, "%s/training_curves.svg", tr->args->output_dir);
+    TRY(curves_write(&tr->state, base_name(tr->args->output_dir), tr->picture));
+    char *path = arena_printf(tr->arena, "%s/trainer_state.json", tr->args->output_dir);
     TRY_MEMORY(path);
-    TRY(curves_write(&tr->state, base_name(tr->args->output_dir), path));
-    path = arena_printf(tr->arena, "%s/trainer_state.json", tr->args->output_dir);
     Text text = {0};
     st = state_to_text(&tr->state, &text);
     if (!st) st = file_replace(path, text.data, text.size);

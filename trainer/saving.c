@@ -7,11 +7,11 @@
 
 enum { TOKENIZER_LIMIT = 512 << 20, MOST_FILES = 24 };
 
-Status trainer_tensors(Trainer *tr, NamedTensor **out)
+static Status model_tensors(Trainer *tr, Arena *arena, NamedTensor **out)
 {
     Status st = OK;
     Parameters *ps = &tr->model->params;
-    TRY_NEW(tr->arena, *out, ps->count);
+    TRY_NEW(arena, *out, ps->count);
     for (size_t i = 0; i < ps->count; i++) {
         Parameter *p = ps->list[i];
         NamedTensor *t = &(*out)[i];
@@ -23,7 +23,7 @@ done:
 }
 
 /* Where this rank's optimizer states lie, for saving and loading. */
-static Status optimizer_piece(Trainer *tr, OptimizerPiece *out)
+static Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out)
 {
     Status st = OK;
     Parameters *ps = &tr->model->params;
@@ -32,9 +32,9 @@ static Status optimizer_piece(Trainer *tr, OptimizerPiece *out)
     FlatParameter *parameters;
     FlatRange *ranges;
     FlatState *states;
-    TRY_NEW(tr->arena, parameters, ps->count);
-    TRY_NEW(tr->arena, ranges, num_owned + 1);
-    TRY_NEW(tr->arena, states, num_states + 1);
+    TRY_NEW(arena, parameters, ps->count);
+    TRY_NEW(arena, ranges, num_owned + 1);
+    TRY_NEW(arena, states, num_states + 1);
     for (size_t i = 0; i < ps->count; i++) {
         const Parameter *p = ps->list[i];
         parameters[i] = (FlatParameter){.name = p->spec.name, .ndim = p->spec.ndim, .offset = p->offset, .numel = p->count};
@@ -163,10 +163,10 @@ Status trainer_save(Trainer *tr)
     request.optimizer_metadata_count = 2;
     heartbeat_report(tr->heartbeat, tr->global_step, "save");
     TRY(arena_new(&files.arena));
-    TRY(optimizer_piece(tr, &request.optimizer));
+    TRY(optimizer_piece(tr, files.arena, &request.optimizer));
     if (tr->machine.group->rank == 0) {
         NamedTensor *tensors;
-        TRY(trainer_tensors(tr, &tensors));
+        TRY(model_tensors(tr, files.arena, &tensors));
         TRY(add_model_files(tr, &files));
         TRY(add_run_files(tr, &files));
         request.tensors = tensors;
@@ -188,7 +188,7 @@ Status trainer_save_final(Trainer *tr)
     Files files = {0};
     NamedTensor *tensors = NULL;
     TRY(arena_new(&files.arena));
-    TRY(trainer_tensors(tr, &tensors));
+    TRY(model_tensors(tr, files.arena, &tensors));
     if (tr->machine.group->rank == 0) {
         Text *state = files_text(&files);
         TRY(add_model_files(tr, &files));
@@ -232,7 +232,7 @@ static Status load_checkpoint(Trainer *tr, const Checkpoint *from)
         RAISE(USAGE, "%s is at step %lld, beyond the %lld steps of this run; raise max_steps or num_train_epochs", from->path,
               (long long)from->step, (long long)tr->max_steps);
     TRY(model_load(tr->model, from->path));
-    TRY(optimizer_piece(tr, &piece));
+    TRY(optimizer_piece(tr, tr->arena, &piece));
     TRY(checkpoint_load_optimizer(from->path, &piece, tr->arena, &pairs, &count));
     TRY(load_state(tr, from->path));
     const char *steps = metadata_find(pairs, count, "step"), *was = metadata_find(pairs, count, "machine");

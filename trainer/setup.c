@@ -14,9 +14,7 @@ static Status open_model(Trainer *tr)
     Status st = OK;
     const TrainingArguments *a = tr->args;
     cJSON *config;
-    const char *dir = a->model_name_or_path ? a->model_name_or_path : a->config_name;
-    if (a->model_name_or_path && a->config_overrides)
-        RAISE(USAGE, "config_overrides changes a fresh config; it cannot go with model_name_or_path");
+    const char *dir = a->config_name ? a->config_name : a->model_name_or_path; /* as run_clm */
     if (a->dtype && strcmp(a->dtype, "float32") && strcmp(a->dtype, "auto"))
         RAISE(USAGE, "dtype: %s: weights are trained in float32 by this version; remove the key", a->dtype);
     if (dir) TRY(model_config_read(dir, &config));
@@ -24,7 +22,7 @@ static Status open_model(Trainer *tr)
     else RAISE(USAGE, "no model: set model_name_or_path to a model directory, or model_type and tokenizer_name to train from scratch");
     TRY(model_new(config, dir ? arena_printf(tr->arena, "%s/config.json", dir) : a->model_type, &tr->model));
 
-    tr->tokenizer_dir = a->tokenizer_name ? a->tokenizer_name : dir;
+    tr->tokenizer_dir = a->tokenizer_name ? a->tokenizer_name : a->model_name_or_path ? a->model_name_or_path : dir;
     if (!tr->tokenizer_dir) RAISE(USAGE, "no tokenizer: set tokenizer_name to a directory with a tokenizer.json");
     TRY(tokenizer_load(tr->tokenizer_dir, &tr->tokenizer));
     if (tokenizer_id_limit(tr->tokenizer) > tr->model->vocab_size)

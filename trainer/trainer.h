@@ -66,6 +66,7 @@ typedef struct Trainer {
     int64_t tokens_done;        /* of all ranks, by this process */
     LogEntry last_evaluation;
     int64_t last_evaluation_step; /* -1: none */
+    const char *picture;        /* training_curves.svg's path */
     double picture_s;           /* when the picture was drawn last */
     int64_t saved_step;         /* of the last checkpoint; -1: none yet */
     bool improved;              /* the last evaluation was the best so far */
@@ -97,8 +98,6 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out);
 Status trainer_save(Trainer *tr);        /* begins a checkpoint of this step */
 Status trainer_save_final(Trainer *tr);  /* waits, then the model into output_dir itself */
 Status trainer_resume(Trainer *tr);      /* weights, optimizer state, step, data position; begins where there is none */
-/* The model's tensors as they are saved. */
-Status trainer_tensors(Trainer *tr, NamedTensor **out);
 
 Status report_open(Trainer *tr);
 Status report_step(Trainer *tr, const Step *step, double loss); /* the bar, and a log entry when one is due */

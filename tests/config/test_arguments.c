@@ -160,6 +160,7 @@ static void unknown_keys_name_file_line_and_the_nearest(void **state)
     assert_refused("\n# c\nlearing_rate: 1\n", NULL,
                    "run.yaml:3: unknown key `learing_rate`; did you mean `learning_rate`?");
     assert_refused(NULL, "--max-step|3", "did you mean `max_steps`?");
+    assert_refused("do_predict: true\n", NULL, "`hone eval` with test_file");
     assert_refused("totally_unlike_anything: 1\n", NULL, "`hone args` lists all");
     char text[400];
     memset(text, 'x', sizeof text);

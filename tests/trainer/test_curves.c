@@ -113,6 +113,41 @@ static void two_ranks_do_too(void **state)
     check("two_ranks_jsonl", 2);
 }
 
+/* Weights of one model with the config of another: what does not fit is told, so the config was read. */
+static void config_name_wins_over_the_models_own_config(void **state)
+{
+    (void)state;
+    char command[16384];
+    snprintf(command, sizeof command,
+             "%s train tests/fixtures/curves/text_seed42/run.yaml --config_name tests/fixtures/models/gpt2_oddvocab --output_dir %s/out2 2>&1 | "
+             "grep -q 'wrong shape: transformer.wte.weight'", program, dir);
+    assert_int_equal(system(command), 0);
+}
+
+static void the_best_checkpoint_is_loaded_at_the_end(void **state)
+{
+    (void)state;
+    TrainerState s;
+    Arena *arena;
+    char path[2 * STATE_PATH_BYTES], *model, *best;
+    size_t size, best_size;
+    train(1, "jsonl_validation_split", "--learning_rate 1 --lr_scheduler_type constant --load_best_model_at_end --save_steps 25 --save_strategy steps --save_total_limit 1");
+    assert_int_equal(arena_new(&arena), OK);
+    state_init(&s);
+    snprintf(path, sizeof path, "%s/out/trainer_state.json", dir);
+    assert_int_equal(state_read(&s, path), OK);
+    assert_int_equal(s.best_global_step, 25); /* the rate is far too high: the last is worse */
+    assert_non_null(strstr(s.best_model_checkpoint, "/checkpoint-25"));
+    snprintf(path, sizeof path, "%s/out/model.safetensors", dir);
+    assert_int_equal(file_read_all(path, arena, 1 << 30, &model, &size), OK);
+    snprintf(path, sizeof path, "%s/model.safetensors", s.best_model_checkpoint);
+    assert_int_equal(file_read_all(path, arena, 1 << 30, &best, &best_size), OK);
+    assert_int_equal(size, best_size);
+    assert_memory_equal(model, best, size);
+    state_free(&s);
+    arena_free(arena);
+}
+
 static void full_determinism_gives_one_file_for_every_split(void **state)
 {
     (void)state;
@@ -140,6 +175,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_rank_draws_the_references_curves),
         cmocka_unit_test(two_ranks_do_too),
+        cmocka_unit_test(config_name_wins_over_the_models_own_config),
+        cmocka_unit_test(the_best_checkpoint_is_loaded_at_the_end),
         cmocka_unit_test(full_determinism_gives_one_file_for_every_split),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

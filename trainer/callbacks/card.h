@@ -11,12 +11,12 @@
 #include "trainer/callbacks/state.h"
 
 typedef struct CardFacts {
-    const char *model_name;  /* "my-gpt2": the last part of output_dir */
+    const char *model_name;  /* "my-model": the last part of output_dir */
     const char *base_model;  /* model_name_or_path; NULL: trained from scratch */
     const char *license;     /* NULL: not known */
     const char *language;    /* NULL: not known */
     const char *dataset;     /* a name for people; NULL: unknown */
-    const char *model_type;  /* "gpt2", for the tags; may be NULL */
+    const char *model_type;  /* config.json's model_type, for the tags; may be NULL */
     const char *pipeline_tag; /* "text-generation"; may be NULL */
 
     double learning_rate;

@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "trainer/base/arena.h"
 #include "trainer/base/status.h"
+#include "trainer/config/arguments.h"
 
 typedef Status CommandRun(int argc, char **argv); /* what stands after the command */
 
@@ -28,6 +30,9 @@ const Command *command_find(const char *name); /* NULL: none of that name */
 Status command_refuse(const char *name);
 void command_print_help(const Command *command); /* NULL: the list of all; to stdout */
 void version_print(void);
+
+/* A command that is a config and what is done with it. */
+Status command_with_arguments(int argc, char **argv, Status (*run)(const TrainingArguments *args, Arena *arena));
 
 /* Options of a command that takes no config: --name value, --name=value, --flag, --flag false, --no_flag; dashes are
  * underscores. Parsing ends at the first word that is no option, or after `--`; that word's index is *first_word (argc:

@@ -2,18 +2,7 @@
 #include "trainer/cli/cli.h"
 #include "trainer/trainer.h"
 
-static Status run(int argc, char **argv)
-{
-    Status st = OK;
-    Arena *arena = NULL;
-    TrainingArguments args;
-    TRY(arena_new(&arena));
-    TRY(arguments_load(argc, argv, arena, &args));
-    TRY(trainer_train(&args, arena));
-done:
-    arena_free(arena);
-    return st;
-}
+static Status run(int argc, char **argv) { return command_with_arguments(argc, argv, trainer_train); }
 
 const Command command_train = {
     .name = "train",

@@ -53,7 +53,7 @@ typedef struct TrainingArguments {
     /* what is optimised, for how long */
     const char *output_dir; /* never NULL after arguments_load */
     bool overwrite_output_dir;
-    bool do_train, do_eval, do_predict;
+    bool do_train, do_eval;
     int64_t per_device_train_batch_size, per_device_eval_batch_size;
     int64_t gradient_accumulation_steps;
     double num_train_epochs;
