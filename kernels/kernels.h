@@ -19,7 +19,7 @@
 #include "kernels/philox.h"
 #include "kernels/threads.h"
 
-/* Where work is queued: the CPU's is its thread pool with scratch memory. */
+/* Where work is queued: the CPU's is its thread pool with scratch memory, a GPU's a queue of one device. */
 typedef struct Stream Stream;
 Stream *stream_new_cpu(int threads); /* NULL: no memory */
 void stream_free(Stream *s);
@@ -29,7 +29,13 @@ Threads *stream_threads(Stream *s);
  * Running out of memory here sets stream_failed and gives memory that is safe to write only if bytes <= 4096; see stream_failed. */
 void *stream_scratch(Stream *s, int thread, int slot, size_t bytes);
 bool stream_failed(const Stream *s); /* an allocation or a launch failed since the last stream_clear */
+const char *stream_message(const Stream *s); /* of that failure, where the backend says more than "memory"; "" else */
 void stream_clear(Stream *s);
+/* Memory that the stream's kernels work on, aligned to 256 bytes; NULL: none left. On a device the host may not touch it: `copy` of the table
+ * goes either way. Released memory may still be used by what is queued. */
+void *stream_allocate(Stream *s, size_t bytes);
+void stream_release(Stream *s, void *memory); /* NULL is fine */
+bool stream_is_device(const Stream *s);
 
 /* y = x W (+ bias): how W lies in memory. */
 typedef enum WeightLayout { OUT_IN /* torch Linear: [out, in] */, IN_OUT /* GPT-2's Conv1D: [in, out] */ } WeightLayout;

@@ -1,49 +1,33 @@
-/* The CPU's stream: the thread pool, and scratch that grows to its largest use. Work is done when a kernel returns. */
-#include <stdatomic.h>
+/* Streams: what is common to all backends, and the CPU's: the thread pool, and scratch that grows to its largest use. On the CPU work is
+ * done when a kernel returns. */
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "kernels/kernels.h"
+#include "kernels/stream.h"
 
-enum { SLOTS = 6 /* 4 and 5 are the products' */, EMERGENCY_BYTES = 4096, ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
+enum { SLOTS = 6 /* 4 and 5 are the products' */, EMERGENCY_BYTES = 4096, ALIGNMENT = 64, HUGE_PAGE = 2 << 20, MEMORY_ALIGNMENT = 256 };
 
 typedef struct Scratch { void *data; size_t bytes; } Scratch;
 
-struct Stream {
-    Threads *threads;
-    atomic_bool failed;
+typedef struct CpuStream {
+    Stream base;
     void *emergency; /* what a thread may write to when memory has run out: its own EMERGENCY_BYTES */
     Scratch scratch[][SLOTS];
-};
+} CpuStream;
 
-Stream *stream_new_cpu(int threads)
+static void cpu_free(Stream *stream)
 {
-    Stream *s = calloc(1, sizeof *s + (size_t)threads * sizeof s->scratch[0]);
-    if (!s) return NULL;
-    s->threads = threads_new(threads);
-    s->emergency = aligned_alloc(ALIGNMENT, (size_t)threads * SLOTS * EMERGENCY_BYTES);
-    if (s->threads && s->emergency) return s;
-    stream_free(s);
-    return NULL;
-}
-
-void stream_free(Stream *s)
-{
-    if (!s) return;
-    for (int t = 0; s->threads && t < threads_count(s->threads); t++)
+    CpuStream *s = (CpuStream *)stream;
+    for (int t = 0; s->base.threads && t < threads_count(s->base.threads); t++)
         for (int slot = 0; slot < SLOTS; slot++) free(s->scratch[t][slot].data);
-    threads_free(s->threads);
+    threads_free(s->base.threads);
     free(s->emergency);
     free(s);
 }
 
-void stream_sync(Stream *s) { (void)s; }
-Threads *stream_threads(Stream *s) { return s->threads; }
-bool stream_failed(const Stream *s) { return atomic_load(&s->failed); }
-void stream_clear(Stream *s) { atomic_store(&s->failed, false); }
-
-void *stream_scratch(Stream *s, int thread, int slot, size_t bytes)
+static void *cpu_scratch(Stream *stream, int thread, int slot, size_t bytes)
 {
+    CpuStream *s = (CpuStream *)stream;
     Scratch *scratch = &s->scratch[thread][slot];
     if (bytes <= scratch->bytes && scratch->data) return scratch->data;
     /* Huge pages where they are worth it: logits are read and written by strips, a page fault and a TLB miss for each 4 KiB else. */
@@ -53,10 +37,65 @@ void *stream_scratch(Stream *s, int thread, int slot, size_t bytes)
     *scratch = (Scratch){0};
     if (rounded < bytes || posix_memalign(&scratch->data, alignment, rounded)) {
         scratch->data = NULL;
-        atomic_store(&s->failed, true);
+        stream_set_failed(stream, NULL);
         return (char *)s->emergency + ((size_t)thread * SLOTS + (size_t)slot) * EMERGENCY_BYTES;
     }
     if (alignment == HUGE_PAGE) madvise(scratch->data, rounded, MADV_HUGEPAGE);
     scratch->bytes = rounded;
     return scratch->data;
+}
+
+static void *cpu_allocate(Stream *s, size_t bytes)
+{
+    (void)s;
+    void *memory = NULL;
+    return posix_memalign(&memory, MEMORY_ALIGNMENT, bytes ? bytes : 1) ? NULL : memory;
+}
+
+static void cpu_release(Stream *s, void *memory)
+{
+    (void)s;
+    free(memory);
+}
+
+static const StreamBackend cpu = {.free = cpu_free, .scratch = cpu_scratch, .allocate = cpu_allocate, .release = cpu_release};
+
+Stream *stream_new_cpu(int threads)
+{
+    CpuStream *s = calloc(1, sizeof *s + (size_t)threads * sizeof s->scratch[0]);
+    if (!s) return NULL;
+    s->base.backend = &cpu;
+    s->base.threads = threads_new(threads);
+    s->emergency = aligned_alloc(ALIGNMENT, (size_t)threads * SLOTS * EMERGENCY_BYTES);
+    if (s->base.threads && s->emergency) return &s->base;
+    stream_free(&s->base);
+    return NULL;
+}
+
+void stream_free(Stream *s)
+{
+    if (s) s->backend->free(s);
+}
+
+void stream_sync(Stream *s)
+{
+    if (s->backend->sync) s->backend->sync(s);
+}
+
+Threads *stream_threads(Stream *s) { return s->threads; }
+void *stream_scratch(Stream *s, int thread, int slot, size_t bytes) { return s->backend->scratch(s, thread, slot, bytes); }
+void *stream_allocate(Stream *s, size_t bytes) { return s->backend->allocate(s, bytes); }
+bool stream_is_device(const Stream *s) { return s->backend->is_device; }
+bool stream_failed(const Stream *s) { return stream_has_failed(s); }
+const char *stream_message(const Stream *s) { return s->message; }
+
+void stream_release(Stream *s, void *memory)
+{
+    if (memory) s->backend->release(s, memory);
+}
+
+void stream_clear(Stream *s)
+{
+    s->message[0] = 0;
+    __atomic_store_n(&s->failed, false, __ATOMIC_SEQ_CST);
 }
