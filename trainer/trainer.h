@@ -10,6 +10,7 @@
 #include "trainer/callbacks/progress.h"
 #include "trainer/callbacks/state.h"
 #include "trainer/callbacks/tensorboard.h"
+#include "trainer/callbacks/timing.h"
 #include "trainer/callbacks/when.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/config/arguments.h"
@@ -25,7 +26,7 @@ typedef struct Machine {
     const Kernels *k;
     Stream *stream;
 } Machine;
-/* Signals are blocked, MPI is started where there are ranks. (all ranks) */
+/* Signals are blocked, MPI is started where there are ranks; a group that is set already is taken. (all ranks) */
 Status machine_open(const TrainingArguments *args, Machine *m);
 void machine_close(Machine *m);
 
@@ -62,7 +63,8 @@ typedef struct Trainer {
     double *sample_losses;      /* full determinism: [samples of an update] */
     double loss_since_log, loss_total;
     int64_t steps_since_log, steps_done, first_step, skipped_steps;
-    double last_norm, last_rate, hidden_s, exposed_s, started, step_started;
+    double last_norm, last_rate, hidden_s, exposed_s, started;
+    StepTimes step_times;
     int64_t tokens_done;        /* of all ranks, by this process */
     LogEntry last_evaluation;
     int64_t last_evaluation_step; /* -1: none */
@@ -74,6 +76,11 @@ typedef struct Trainer {
     bool agreed;                /* a failure that all ranks know of */
 } Trainer;
 
+/* `hone train` in three parts: between init and run a caller may set the machine's group and the task (tests do: ranks that are slow, data that
+ * no file holds); between run and close it may look at what became of the run. (all ranks) */
+void trainer_init(Trainer *tr, const TrainingArguments *args, Arena *arena);
+Status trainer_run(Trainer *tr);
+void trainer_close(Trainer *tr);
 /* The whole of `hone train`. STATUS_STOPPED: asked to stop, and saved. (all ranks) */
 Status trainer_train(const TrainingArguments *args, Arena *arena);
 /* The whole of `hone eval`: metrics of the model on the validation set (or the test set), to stdout and eval_results.json. (all ranks) */
@@ -82,7 +89,6 @@ Status trainer_eval(const TrainingArguments *args, Arena *arena);
 /* ---- between the files of this room ---------------------------------------------------------------------------------------------- */
 Status trainer_open(Trainer *tr, bool training); /* machine, model, data, weights */
 Status trainer_open_training(Trainer *tr);       /* gradients, optimizer, schedule, store, resume, loader */
-void trainer_close(Trainer *tr);
 Status trainer_load_weights(Trainer *tr);        /* the model's own */
 /* All ranks learn whether one failed; from then on the failure is everybody's, and only the rank that failed first speaks. */
 Status trainer_agree(Trainer *tr, Status mine);

@@ -60,6 +60,28 @@ void rate_add(RateMeter *m, double count, double now_s)
 
 double rate_per_s(const RateMeter *m) { return m->seconds > 0 && m->count > 0 ? m->count / m->seconds : 0; }
 
+void step_times_add(StepTimes *t, double now_s)
+{
+    if (t->last_s != 0) t->seconds[t->count++ % STEP_TIMES] = now_s - t->last_s;
+    t->last_s = now_s;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double step_times_median(const StepTimes *t)
+{
+    double sorted[STEP_TIMES];
+    size_t n = t->count < STEP_TIMES ? (size_t)t->count : STEP_TIMES;
+    if (n == 0) return 0;
+    memcpy(sorted, t->seconds, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, ascending);
+    return (sorted[(n - 1) / 2] + sorted[n / 2]) / 2;
+}
+
 void timing_add(Text *out, double seconds)
 {
     if (!(seconds >= 0) || seconds > 1e9) {

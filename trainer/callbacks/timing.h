@@ -24,6 +24,16 @@ void rate_add(RateMeter *m, double count, double now_s);
 void rate_skip(RateMeter *m, double now_s); /* the time since the last call does not count */
 double rate_per_s(const RateMeter *m);      /* 0: not known yet */
 
+/* Durations of the last steps, of which the median tells what a step takes: saves and evaluations between steps do not
+ * move it. */
+enum { STEP_TIMES = 512 };
+typedef struct StepTimes {
+    double last_s, seconds[STEP_TIMES]; /* a ring */
+    int64_t count;
+} StepTimes;
+void step_times_add(StepTimes *t, double now_s); /* a step ends; the first call only starts the clock */
+double step_times_median(const StepTimes *t);    /* 0: no step yet */
+
 /* "0:07", "1:05", "2:03:04", "3 d 2:03:04"; negative or not finite: "?". */
 void timing_add(Text *out, double seconds);
 
