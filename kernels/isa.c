@@ -1,5 +1,7 @@
 /* Which instruction set runs: what the CPU and the system offer (gcc's cpuid helper also asks XGETBV whether the registers are saved),
  * narrowed by HONE_ISA for tests and comparisons. */
+#include <cpuid.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +11,18 @@ const Kernels *kernels_table_base(void);
 const Kernels *kernels_table_avx2(void);
 const Kernels *kernels_table_avx512(void);
 
+/* What clang 14 has no name for in __builtin_cpu_supports. */
+static bool has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+}
+
 static unsigned isa_of_cpu(void)
 {
     unsigned isa = ISA_BASE;
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) isa |= ISA_AVX2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) isa |= ISA_AVX2;
     if (isa & ISA_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         isa |= ISA_AVX512;

@@ -15,7 +15,6 @@ enum { PANEL_A = DEPTH * MR + SKEW, PANEL_B = DEPTH * NR + SKEW };
 enum { SERIAL_M = 16 * MR, SERIAL_N = 128, ALIGNMENT = 64 };
 
 typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t i4 __attribute__((vector_size(16)));
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -38,12 +37,12 @@ VEC_FN void pack_straight(float *y, int64_t panel, int width, const float *x, in
 VEC_FN void transpose_4x4(float *y, int64_t ldy, const float *x, int64_t ldx)
 {
     v4 a = *(const v4 *)x, b = *(const v4 *)(x + ldx), c = *(const v4 *)(x + 2 * ldx), d = *(const v4 *)(x + 3 * ldx);
-    v4 ab = __builtin_shuffle(a, b, (i4){0, 4, 1, 5}), cd = __builtin_shuffle(c, d, (i4){0, 4, 1, 5});
-    v4 ab2 = __builtin_shuffle(a, b, (i4){2, 6, 3, 7}), cd2 = __builtin_shuffle(c, d, (i4){2, 6, 3, 7});
-    *(v4 *)y = __builtin_shuffle(ab, cd, (i4){0, 1, 4, 5});
-    *(v4 *)(y + ldy) = __builtin_shuffle(ab, cd, (i4){2, 3, 6, 7});
-    *(v4 *)(y + 2 * ldy) = __builtin_shuffle(ab2, cd2, (i4){0, 1, 4, 5});
-    *(v4 *)(y + 3 * ldy) = __builtin_shuffle(ab2, cd2, (i4){2, 3, 6, 7});
+    v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    v4 ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(v4 *)y = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(v4 *)(y + ldy) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(v4 *)(y + 2 * ldy) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(v4 *)(y + 3 * ldy) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
 /* x [n, depth] -> the same panels. */
