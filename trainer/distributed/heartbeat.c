@@ -26,6 +26,7 @@ typedef struct Peer {
     Beat last, incoming, outgoing;
     MPI_Request receive, send;
     double heard;
+    bool doubted; /* half of the time is over, and that was said */
 } Peer;
 
 struct Heartbeat {
@@ -77,6 +78,8 @@ static void receive_beats(Heartbeat *h, double now)
             if (!is_same(&p->incoming, &p->last)) h->changed = now;
             p->last = p->incoming;
             p->heard = now;
+            if (p->doubted) log_warning("rank %d (%s) is heard of again", p->rank, p->host);
+            p->doubted = false;
             MPI_Irecv(&p->incoming, sizeof(Beat), MPI_BYTE, p->rank, 0, h->comm, &p->receive);
         }
     }
@@ -88,13 +91,18 @@ static void forget_time(Heartbeat *h, double now)
     h->changed = now;
 }
 
-/* Rank 1 is the first to speak where rank 0 is lost, and ends the others before they do. */
+/* Rank 1 is the first to speak where rank 0 is lost, and ends the others before they do. Only rank 0 warns. */
 static bool find_lost(Heartbeat *h, double now)
 {
     double limit = h->lost_s + (h->group->rank > 1 ? HEAD_START_S : 0);
     bool found = false;
     for (int i = 0; i < h->count; i++) {
-        const Peer *p = &h->peers[i];
+        Peer *p = &h->peers[i];
+        if (!p->doubted && now - p->heard > h->lost_s / 2) { /* the launcher may end the job before we do */
+            log_warning("rank %d (%s) has given no sign of life for %.0f s; at %.0f s all ranks are ended", p->rank,
+                        p->host, now - p->heard, h->lost_s);
+            p->doubted = true;
+        }
         if (now - p->heard <= limit) continue;
         found = true;
         log_error("rank %d (%s) has given no sign of life for %.0f s (last heard of in step %" PRId64
