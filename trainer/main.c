@@ -1,5 +1,6 @@
 /* hone: finds the command, runs it, turns its status into a line on stderr and an exit status. Nothing below calls
  * exit(). */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,16 +20,26 @@ static int early_rank(void)
     return 0;
 }
 
+static void leave(int signal_number)
+{
+    (void)signal_number;
+    _exit(status_exit_code(STATUS_USAGE));
+}
+
 /* Every rank finds the same fault in a command line. The others wait before they tell: where rank 0 has told it, the
- * launcher ends them meanwhile. */
+ * launcher ends them meanwhile, and srun hands on the greatest status that it sees. */
 static void tell(Status st, int rank)
 {
+    if (rank > 0 && !*status_message()) return; /* another rank tells it */
     if (st == STATUS_STOPPED) {
         log_info("%s",
                  *status_message() ? status_message() : "stopped on request; run the same command again to go on");
         return;
     }
-    if (st == STATUS_USAGE && rank > 0) usleep(2500 * 1000);
+    if (st == STATUS_USAGE && rank > 0) {
+        signal(SIGTERM, leave);
+        usleep(2500 * 1000);
+    }
     log_error("%s", *status_message() ? status_message() : status_name(st));
 }
 
