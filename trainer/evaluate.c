@@ -10,6 +10,7 @@
 
 #include "trainer/base/log.h"
 #include "trainer/callbacks/results.h"
+#include "trainer/callbacks/signals.h"
 #include "trainer/callbacks/timing.h"
 #include "trainer/trainer.h"
 
@@ -111,6 +112,8 @@ Status trainer_eval(const TrainingArguments *args, Arena *arena)
     LogEntry entry = {0};
     state_init(&tr.state);
     TRY(trainer_open(&tr, false));
+    if (stop_requested()) RAISE(STOPPED, "stopped by %s before the evaluation", stop_reason());
+    signals_close(); /* there is nothing to save: from here on a signal ends the program */
     const char *prefix = args->test_file.count && !args->validation_file.count ? "test" : "eval";
     if (tr.machine.group->rank == 0) {
         ProgressOptions options = {.no_bar = args->disable_tqdm > 0};
