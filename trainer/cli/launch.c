@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -45,6 +46,16 @@ static void become(const Launch *l, int report)
     int error = errno;
     if (write(report, &error, sizeof error) < 0) error = 0;
     _exit(EXIT_CANNOT_RUN);
+}
+
+/* Where a host's cable is pulled mpirun waits for ever; with these it ends the job within 20 s (measured, Open MPI 4.1).
+ * Later than hone's own warning, which names the rank (15 s), sooner than hone's end of the ranks (30 s): once mpirun has
+ * words for that host under way it waits again. */
+static void set_environment(void)
+{
+    setenv("OMPI_MCA_oob_tcp_keepalive_time", "10", 0);
+    setenv("OMPI_MCA_oob_tcp_keepalive_intvl", "2", 0);
+    setenv("OMPI_MCA_oob_tcp_keepalive_probes", "5", 0);
 }
 
 static Status start(Launch *l)
@@ -125,6 +136,9 @@ static Status keep_running(Launch *l)
         if (code == 0) return OK;
         if (code == status_exit_code(STATUS_STOPPED))
             return status_raise(STATUS_STOPPED, "stopped on request; run the same command again to go on");
+        if (l->stopping && code == 128 + SIGUSR1) /* mpirun or its ranks were not ready for it */
+            return status_raise(STATUS_STOPPED, "stopped on request before the run had begun; run the same command "
+                                                "again");
         if (code == status_exit_code(STATUS_USAGE))
             return status_raise(STATUS_USAGE, "%s ended with status 2: the command line or the config is wrong",
                                 l->command[0]);
@@ -158,6 +172,7 @@ static Status run(int argc, char **argv)
     if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN)
         sigdelset(&l.signals, SIGHUP); /* nohup */
     sigprocmask(SIG_BLOCK, &l.signals, &l.old);
+    set_environment();
     st = keep_running(&l);
     sigprocmask(SIG_SETMASK, &l.old, NULL);
 done:
