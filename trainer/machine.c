@@ -10,10 +10,10 @@
 Status machine_open(const TrainingArguments *args, Machine *m)
 {
     Status st = OK;
-    *m = (Machine){0};
+    *m = (Machine){.group = m->group};
     if (args->device == DEVICE_CHOICE_CUDA) RAISE(USAGE, "device: cuda: this build has no CUDA backend; write device: cpu");
     TRY(signals_block()); /* before MPI starts threads */
-    TRY(group_open(&m->group));
+    if (!m->group) TRY(group_open(&m->group));
     TRY(signals_open(args->max_time, timing_process_start()));
     static const struct { const char *name; LogLevel level; } levels[] = {
         {"debug", LOG_DEBUG}, {"warning", LOG_WARNING}, {"error", LOG_ERROR}, {"critical", LOG_ERROR}};

@@ -37,7 +37,7 @@ static Status open_alone(Trainer *tr, bool training)
     Status st = OK;
     const TrainingArguments *a = tr->args;
     TRY(open_model(tr));
-    TRY(task_find(a, tr->model, &tr->task));
+    if (!tr->task) TRY(task_find(a, tr->model, &tr->task));
     log_info("task %s%s, model %s with %.1f million parameters, %s, %d rank%s of %d thread%s", tr->task->name,
              a->task ? "" : " (from the model; set `task` to change it)", tr->model->type->name, (double)tr->model->params.elements / 1e6,
              tr->machine.k->name, tr->machine.group->size, tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,

@@ -109,22 +109,34 @@ void trainer_end_all(Trainer *tr, Status st)
     group_abort(tr->machine.group, status_exit_code(st));
 }
 
-Status trainer_train(const TrainingArguments *args, Arena *arena)
+void trainer_init(Trainer *tr, const TrainingArguments *args, Arena *arena)
+{
+    *tr = (Trainer){.args = args, .arena = arena, .started = timing_now(), .saved_step = -1};
+    state_init(&tr->state);
+}
+
+Status trainer_run(Trainer *tr)
 {
     Status st = OK;
-    Trainer tr = {.args = args, .arena = arena, .started = timing_now(), .saved_step = -1};
-    state_init(&tr.state);
-    TRY(trainer_open(&tr, true));
-    if (args->dry_run) {
-        TRY(trainer_dry_run(&tr));
+    TRY(trainer_open(tr, true));
+    if (tr->args->dry_run) {
+        TRY(trainer_dry_run(tr));
         goto done;
     }
-    TRY(trainer_open_training(&tr));
-    TRY(report_open(&tr));
-    TRY(train(&tr));
-    TRY(finish(&tr));
+    TRY(trainer_open_training(tr));
+    TRY(report_open(tr));
+    TRY(train(tr));
+    TRY(finish(tr));
 done:
-    trainer_end_all(&tr, st);
+    trainer_end_all(tr, st);
+    return st;
+}
+
+Status trainer_train(const TrainingArguments *args, Arena *arena)
+{
+    Trainer tr;
+    trainer_init(&tr, args, arena);
+    Status st = trainer_run(&tr);
     trainer_close(&tr);
     return st;
 }

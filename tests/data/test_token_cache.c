@@ -483,6 +483,25 @@ static void ids_in_memory_are_a_dataset(void **state)
     dataset_free(d);
 }
 
+static void ragged_ids_in_memory_are_a_dataset(void **state)
+{
+    (void)state;
+    static const int32_t ids[] = {4, 9, 6, 7};
+    static const int64_t lengths[] = {1, 0, 3};
+    Dataset *d;
+    int32_t least, most;
+    assert_int_equal(dataset_from_lists(ids, 3, lengths, &d), OK);
+    assert_int_equal(dataset_count(d), 3);
+    assert_int_equal(dataset_longest(d, 0), 3);
+    for (int i = 0; i < 3; i++) assert_int_equal(dataset_length(d, 0, i), lengths[i]);
+    assert_int_equal(dataset_get(d, 0, 0).data[0], 4);
+    assert_int_equal(dataset_get(d, 0, 2).data[2], 7);
+    dataset_range(d, 0, &least, &most);
+    assert_int_equal(least, 4);
+    assert_int_equal(most, 9);
+    dataset_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -500,6 +519,7 @@ int main(void)
         cmocka_unit_test_setup(every_failing_call_is_survived, set_up),
         cmocka_unit_test_setup(threads_of_one_process_may_open_it_too, set_up),
         cmocka_unit_test_setup(ids_in_memory_are_a_dataset, set_up),
+        cmocka_unit_test_setup(ragged_ids_in_memory_are_a_dataset, set_up),
         cmocka_unit_test_setup(the_default_directory_follows_the_environment, set_up),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);

@@ -193,35 +193,55 @@ const CacheNotes *dataset_notes(const Dataset *d)
     return &d->header->notes;
 }
 
-Status dataset_from_ids(const int32_t *ids, int64_t count, int64_t length, Dataset **out)
+/* One column; lengths NULL: each has `length`. Data and offsets lie behind the header. */
+static Status from_memory(const int32_t *ids, int64_t count, int64_t length, const int64_t *lengths, Dataset **out)
 {
     Status st = OK;
-    const size_t elements = (size_t)(count * length);
+    int64_t elements = lengths ? 0 : count * length, longest = lengths || !count ? 0 : length;
     Dataset *d = calloc(1, sizeof *d);
     CacheHeader *h = NULL;
 
     *out = NULL;
-    if (count < 0 || length < 1) RAISE(BUG, "a dataset of %" PRId64 " x %" PRId64, count, length);
-    if (d) d->owned = h = calloc(1, CACHE_HEADER + elements * sizeof *ids);
-    if (!h) RAISE(MEMORY, "no memory for %zu ids", elements);
+    for (int64_t i = 0; lengths && i < count; i++) {
+        elements += lengths[i];
+        if (lengths[i] > longest) longest = lengths[i];
+    }
+    const size_t bytes = ((size_t)elements * sizeof *ids + 7) / 8 * 8;
+    if (d) d->owned = h = calloc(1, CACHE_HEADER + bytes + ((size_t)count + 1) * sizeof *d->offsets);
+    if (!h) RAISE(MEMORY, "no memory for %" PRId64 " ids", elements);
     int32_t *data = (int32_t *)((char *)h + CACHE_HEADER);
-    if (elements) memcpy(data, ids, elements * sizeof *ids);
+    uint64_t *offsets = (uint64_t *)((char *)data + bytes);
+    if (elements) memcpy(data, ids, (size_t)elements * sizeof *ids);
+    for (int64_t i = 0; lengths && i < count; i++) offsets[i + 1] = offsets[i] + (uint64_t)lengths[i];
     h->columns = 1;
     h->count = count;
-    h->stride = length;
+    h->stride = lengths ? 0 : length;
     CacheColumnInfo *info = &h->column[0];
-    *info = (CacheColumnInfo){.name = "input_ids", .length = length, .longest = count ? length : 0,
+    *info = (CacheColumnInfo){.name = "input_ids", .length = lengths ? -1 : length, .longest = longest,
                               .least = elements ? ids[0] : 0, .most = elements ? ids[0] : 0};
-    for (size_t i = 0; i < elements; i++) {
+    for (int64_t i = 0; i < elements; i++) {
         if (ids[i] < info->least) info->least = ids[i];
         if (ids[i] > info->most) info->most = ids[i];
     }
     d->header = h;
     d->data = data;
+    d->offsets = lengths ? offsets : NULL;
     d->count = count;
     *out = d;
     d = NULL;
 done:
     dataset_free(d);
     return st;
+}
+
+Status dataset_from_ids(const int32_t *ids, int64_t count, int64_t length, Dataset **out)
+{
+    *out = NULL;
+    if (count < 0 || length < 1) return status_raise(STATUS_BUG, "a dataset of %" PRId64 " x %" PRId64, count, length);
+    return from_memory(ids, count, length, NULL, out);
+}
+
+Status dataset_from_lists(const int32_t *ids, int64_t count, const int64_t *lengths, Dataset **out)
+{
+    return from_memory(ids, count, 0, lengths, out);
 }

@@ -31,5 +31,7 @@ void dataset_free(Dataset *d);             /* NULL is fine */
 
 /* A dataset in memory, for tests and made-up data: count examples of `length` ids each, copied; column "input_ids". */
 Status dataset_from_ids(const int32_t *ids, int64_t count, int64_t length, Dataset **out);
+/* Likewise, example i of lengths[i] >= 0 ids, which lie in `ids` one after the other. */
+Status dataset_from_lists(const int32_t *ids, int64_t count, const int64_t *lengths, Dataset **out);
 
 #endif
