@@ -71,7 +71,7 @@ static void layer_norm_forward(Stream *s, Dtype dtype, void *y, float *mean, flo
 static void backward_row(const Backward *a, int64_t row, float *dweight, float *dbias, bool first)
 {
     const float *x = a->x + row * a->hidden, *dy = a->dy + row * a->hidden;
-    float *dx = a->dx + row * a->hidden;
+    float *dx = a->dx ? a->dx + row * a->hidden : NULL;
     int64_t n = a->hidden;
     float mean = a->mean[row], rstd = a->rstd[row];
     vf sum = vf_zero(), sum_xhat = vf_zero();
@@ -82,6 +82,7 @@ static void backward_row(const Backward *a, int64_t row, float *dweight, float *
         vf_put(dweight + i, first ? d * xhat : vf_fma(d, xhat, vf_get(dweight + i, n - i)), n - i);
         vf_put(dbias + i, first ? d : d + vf_get(dbias + i, n - i), n - i);
     }
+    if (!dx) return;
     float mean_g = vf_sum(sum) / (float)n, mean_g_xhat = vf_sum(sum_xhat) / (float)n;
     for (int64_t i = 0; i < n; i += VF) {
         vf xhat = (vf_get(x + i, n - i) - mean) * rstd, g = vf_get(dy + i, n - i) * vf_get(a->weight + i, n - i);
@@ -112,7 +113,7 @@ static void add_chunks(void *context, int64_t task, int thread)
             w += vf_get(a->partial + c * 2 * a->hidden + i, to - i);
             b += vf_get(a->partial + (c * 2 + 1) * a->hidden + i, to - i);
         }
-        vf_put(a->dweight + i, a->accumulate_params ? w + vf_get(a->dweight + i, to - i) : w, to - i);
+        if (a->dweight) vf_put(a->dweight + i, a->accumulate_params ? w + vf_get(a->dweight + i, to - i) : w, to - i);
         if (a->dbias) vf_put(a->dbias + i, a->accumulate_params ? b + vf_get(a->dbias + i, to - i) : b, to - i);
     }
 }
@@ -130,7 +131,7 @@ static void layer_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight
     a.partial = stream_scratch(s, 0, 0, bytes);
     if (stream_failed(s) && bytes > 4096) return;
     threads_run(stream_threads(s), chunks, backward_chunk, &a);
-    threads_run(stream_threads(s), (hidden + COLUMNS - 1) / COLUMNS, add_chunks, &a);
+    if (dweight || dbias) threads_run(stream_threads(s), (hidden + COLUMNS - 1) / COLUMNS, add_chunks, &a);
 }
 
 void VARIANT(layer_norm_install)(Kernels *k)

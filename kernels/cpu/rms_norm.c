@@ -66,7 +66,7 @@ static void rms_norm_forward(Stream *s, Dtype dtype, void *y, float *rstd, const
 static void backward_row(const Backward *a, int64_t row, float *dweight, bool first)
 {
     const float *x = a->x + row * a->hidden, *dy = a->dy + row * a->hidden;
-    float *dx = a->dx + row * a->hidden;
+    float *dx = a->dx ? a->dx + row * a->hidden : NULL;
     int64_t n = a->hidden;
     float rstd = a->rstd[row];
     vf sum = vf_zero();
@@ -75,6 +75,7 @@ static void backward_row(const Backward *a, int64_t row, float *dweight, bool fi
         sum = vf_fma(d * (vf_get(a->weight + i, n - i) + a->offset), xhat, sum);
         vf_put(dweight + i, first ? d * xhat : vf_fma(d, xhat, vf_get(dweight + i, n - i)), n - i);
     }
+    if (!dx) return;
     float mean_g_xhat = vf_sum(sum) / (float)n;
     for (int64_t i = 0; i < n; i += VF) {
         vf xhat = vf_get(x + i, n - i) * rstd, g = vf_get(dy + i, n - i) * (vf_get(a->weight + i, n - i) + a->offset);
@@ -118,7 +119,7 @@ static void rms_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, 
     a.partial = stream_scratch(s, 0, 0, bytes);
     if (stream_failed(s) && bytes > 4096) return;
     threads_run(stream_threads(s), chunks, backward_chunk, &a);
-    threads_run(stream_threads(s), (hidden + COLUMNS - 1) / COLUMNS, add_chunks, &a);
+    if (dweight) threads_run(stream_threads(s), (hidden + COLUMNS - 1) / COLUMNS, add_chunks, &a);
 }
 
 void VARIANT(rms_norm_install)(Kernels *k)
