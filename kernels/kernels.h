@@ -151,9 +151,9 @@ typedef struct Kernels {
     void (*linear_cross_entropy)(Stream *s, Dtype dtype, float *row_loss, void *dx, float *dweight, const void *x, const void *weight,
                                  const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab, float scale, float smoothing,
                                  float softcap, float z_loss, bool accumulate);
-    /* The unfused twin: of given f32 logits [rows, vocab]; dlogits may be logits; NULL: no gradient. */
+    /* The unfused twin: of given f32 logits [rows, vocab] (before softcap); dlogits may be logits; NULL: no gradient. */
     void (*cross_entropy)(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels, int64_t rows,
-                          int64_t vocab, float scale, float smoothing, float z_loss);
+                          int64_t vocab, float scale, float smoothing, float softcap, float z_loss);
     /* *sum (host-visible) = x[0] + x[1] + … in this order, in double. */
     void (*sum_in_order)(Stream *s, double *sum, const float *x, int64_t n);
 

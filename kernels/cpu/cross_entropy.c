@@ -22,6 +22,7 @@ typedef struct Loss {
     const int32_t *labels, *index; /* index NULL: row i's label and loss are at i, else at index[i] */
     int64_t vocab, stride, rows_per_task, rows;
     float scale, smoothing, softcap, z_loss;
+    Stream *scratch; /* of whose threads a row of logits that may not be written is capped; NULL: they are written */
 } Loss;
 
 /* NaN if there is one: softmax alone would hide it, and a run that has diverged must say so. */
@@ -86,9 +87,10 @@ VEC_FN double exp_sum_to(float *p, const float *z, float max, int64_t n)
 static double exp_sum(const float *z, float max, int64_t n) { return exp_sum_to(NULL, z, max, n); }
 static double exp_sum_keep(float *p, const float *z, float max, int64_t n) { return exp_sum_to(p, z, max, n); }
 
-static void softcap_row(float *z, float cap, int64_t n)
+/* y may be z */
+static void softcap_row(float *y, const float *z, float cap, int64_t n)
 {
-    for (int64_t j = 0; j < n; j += VF) vf_put(z + j, cap * vf_tanh(vf_get(z + j, n - j) / cap), n - j);
+    for (int64_t j = 0; j < n; j += VF) vf_put(y + j, cap * vf_tanh(vf_get(z + j, n - j) / cap), n - j);
 }
 
 static float one_loss(const Loss *l, float *g, const float *z, int32_t label)
@@ -116,9 +118,20 @@ static float one_loss(const Loss *l, float *g, const float *z, int32_t label)
     return (float)loss;
 }
 
+/* Row i's logits after the cap: in the gradient's row, or in place where the chunk is ours, or in scratch. NULL: no memory. */
+static const float *capped(const Loss *l, int64_t i, float *g, int thread)
+{
+    const float *z = l->logits + i * l->stride;
+    if (l->softcap == 0) return z;
+    float *y = g;
+    if (!y) y = l->scratch ? stream_scratch(l->scratch, thread, 0, (size_t)l->vocab * sizeof *y) : (float *)z;
+    if (l->scratch && stream_failed(l->scratch)) return NULL;
+    softcap_row(y, z, l->softcap, l->vocab);
+    return y;
+}
+
 static void loss_rows(void *context, int64_t task, int thread)
 {
-    (void)thread;
     const Loss *l = context;
     int64_t end = (task + 1) * l->rows_per_task < l->rows ? (task + 1) * l->rows_per_task : l->rows;
     for (int64_t i = task * l->rows_per_task; i < end; i++) {
@@ -129,8 +142,8 @@ static void loss_rows(void *context, int64_t task, int thread)
             if (g) memset(g, 0, (size_t)l->vocab * sizeof *g);
             continue;
         }
-        if (l->softcap != 0) softcap_row((float *)l->logits + i * l->stride, l->softcap, l->vocab);
-        l->row_loss[at] = one_loss(l, g, l->logits + i * l->stride, l->labels[at]);
+        const float *z = capped(l, i, g, thread);
+        if (z) l->row_loss[at] = one_loss(l, g, z, l->labels[at]);
     }
 }
 
@@ -141,10 +154,10 @@ static void losses(Stream *s, Loss *l)
 }
 
 static void cross_entropy(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels, int64_t rows,
-                          int64_t vocab, float scale, float smoothing, float z_loss)
+                          int64_t vocab, float scale, float smoothing, float softcap, float z_loss)
 {
     Loss l = {.row_loss = row_loss, .gradient = dlogits, .logits = logits, .labels = labels, .vocab = vocab, .stride = vocab, .rows = rows,
-              .scale = scale, .smoothing = smoothing, .z_loss = z_loss};
+              .scale = scale, .smoothing = smoothing, .softcap = softcap, .z_loss = z_loss, .scratch = s};
     losses(s, &l);
 }
 

@@ -122,7 +122,6 @@ static void unfused_equals_the_formulas_in_place_and_apart(void **state)
     const Kernels *k;
     for (size_t i = 0; i < COUNT(cases); i++) {
         Case c = cases[i];
-        c.softcap = 0;
         Problem p = problem_new(&c, 1);
         reference(&p);
         int64_t n = c.rows * c.vocab;
@@ -131,9 +130,9 @@ static void unfused_equals_the_formulas_in_place_and_apart(void **state)
         for (EACH_ISA(k))
             for (int t = 0; t < 3; t++) {
                 float *loss = rubbish(c.rows), *alone = rubbish(c.rows), *d = rubbish(n), *in_place = copy_of(logits, n);
-                k->cross_entropy(streams[t], loss, d, logits, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.z_loss);
-                k->cross_entropy(streams[t], loss, in_place, in_place, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.z_loss);
-                k->cross_entropy(streams[t], alone, NULL, logits, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.z_loss);
+                k->cross_entropy(streams[t], loss, d, logits, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.softcap, c.z_loss);
+                k->cross_entropy(streams[t], loss, in_place, in_place, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.softcap, c.z_loss);
+                k->cross_entropy(streams[t], alone, NULL, logits, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.softcap, c.z_loss);
                 assert_close("loss", loss, p.loss, c.rows, 2e-6);
                 assert_close("dlogits", d, p.dlogits, n, 1e-6);
                 assert_same_bits("in place", in_place, d, n);
@@ -180,11 +179,11 @@ static void huge_logits_stay_finite_and_nan_is_not_hidden(void **state)
         float logits[2][70] = {{0}}, d[2][70], loss[2];
         int32_t labels[2] = {3, 69};
         for (int j = 0; j < 70; j++) logits[0][j] = j == 3 ? 3e38f : -3e38f, logits[1][j] = j == 5 ? 1e4f : -1e4f;
-        k->cross_entropy(streams[0], loss, d[0], logits[0], labels, 2, 70, 1, 0, 0);
+        k->cross_entropy(streams[0], loss, d[0], logits[0], labels, 2, 70, 1, 0, 0, 0);
         assert_true(loss[0] == 0 && loss[1] == 2e4f && d[1][5] == 1 && d[1][69] == -1);
         for (int at = 0; at < 70; at++) { /* wherever it stands */
             logits[1][at] = NAN;
-            k->cross_entropy(streams[0], loss, d[0], logits[0], labels, 2, 70, 1, 0, 0);
+            k->cross_entropy(streams[0], loss, d[0], logits[0], labels, 2, 70, 1, 0, 0, 0);
             assert_true(loss[0] == 0 && isnan(loss[1]) && isnan(d[1][0]) && isnan(d[1][69]));
             logits[1][at] = -1e4f;
         }

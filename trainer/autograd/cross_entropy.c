@@ -36,7 +36,8 @@ Tensor *op_cross_entropy(Tape *t, Tensor *logits, const int32_t *labels, const L
     TAPE_PUSH(t, Node, "cross_entropy", nothing_left, NULL, y, logits);
     void *dlogits = t->wants_grad && y->needs_grad ? tape_scratch(t, tensor_bytes(logits)) : NULL;
     if (t->error) return NULL;
-    t->k->cross_entropy(t->stream, y->data, dlogits, input, labels, logits->rows, logits->cols, spec->scale, spec->smoothing, spec->z_loss);
+    t->k->cross_entropy(t->stream, y->data, dlogits, input, labels, logits->rows, logits->cols, spec->scale,
+                        spec->smoothing, spec->softcap, spec->z_loss);
     if (dlogits) tape_give_grad(t, logits, dlogits);
     return y;
 }
