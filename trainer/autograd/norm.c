@@ -41,12 +41,18 @@ static void layer_norm_backward(Tape *t, Node *node)
 {
     NormNode *n = (NormNode *)node;
     Tensor *y = node->out, *x = node->in[0], *weight = node->in[1], *bias = node->in[2];
-    bool accumulate, accumulate_params = false;
-    float *dweight = tape_grad(t, weight, &accumulate_params), *dbias = tape_grad(t, bias, &accumulate_params);
-    void *input = tape_data(t, x), *dx = begin_dx(t, x, y, &accumulate);
+    bool accumulate, add_weight, add_bias;
+    float *dweight = tape_grad(t, weight, &add_weight), *dbias = tape_grad(t, bias, &add_bias);
+    void *input = tape_data(t, x);
+    bool apart = dweight && dbias && add_weight != add_bias; /* one of the two was used before: the bias goes first, alone */
     if (t->error) return;
-    t->k->layer_norm_backward(t->stream, x->dtype, dx, dweight, dbias, y->grad, input, n->mean, n->rstd, weight->data, x->rows, x->cols,
-                              accumulate, accumulate_params);
+    if (apart)
+        t->k->layer_norm_backward(t->stream, x->dtype, NULL, NULL, dbias, y->grad, input, n->mean, n->rstd, weight->data, x->rows,
+                                  x->cols, false, add_bias);
+    void *dx = begin_dx(t, x, y, &accumulate);
+    if (t->error) return;
+    t->k->layer_norm_backward(t->stream, x->dtype, dx, dweight, apart ? NULL : dbias, y->grad, input, n->mean, n->rstd, weight->data,
+                              x->rows, x->cols, accumulate, dweight ? add_weight : add_bias);
     end_dx(x, y, dx);
 }
 
