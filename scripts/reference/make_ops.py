@@ -3,9 +3,13 @@
 Inputs are float32; outputs and gradients are computed in float64 by torch and transformers and rounded to float32 once.
 Sizes are odd on purpose. Names: in.* inputs (in.dy: gradient of the output), attr.* numbers ([1], f32 or i32), out.*
 outputs, grad.X the gradient of in.X. tests/fixtures/README.md lists each file's tensors.
+
+usage: make_ops.py [PATTERN…]   all anew, or only the files whose names (without suffix) match a shell pattern
 """
 import math
 import shutil
+import sys
+from fnmatch import fnmatch
 
 from common import OPS, check_versions, write_json, write_tensors
 
@@ -19,6 +23,32 @@ from transformers.models.gemma.modeling_gemma import GemmaRMSNorm  # noqa: E402
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, rotate_half  # noqa: E402
 
 torch.set_num_threads(1)
+PATTERNS = sys.argv[1:]
+
+
+def wanted(name):
+    return not PATTERNS or any(fnmatch(name, pattern) for pattern in PATTERNS)
+
+
+def write_case(name, tensors):
+    if wanted(name):
+        write_tensors(OPS / f"{name}.safetensors", tensors)
+
+
+def philox(key, counter):
+    """Philox4x32-10 (Salmon et al. 2011)."""
+    (k0, k1), (c0, c1, c2, c3) = key, counter
+    for _ in range(10):
+        a, b = 0xD2511F53 * c0, 0xCD9E8D57 * c2
+        c0, c1, c2, c3 = (b >> 32) ^ c1 ^ k0, b & 0xFFFFFFFF, (a >> 32) ^ c3 ^ k1, a & 0xFFFFFFFF
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return c0, c1, c2, c3
+
+
+# known answers of the paper's library (Random123, kat_vectors)
+assert philox((0, 0), (0, 0, 0, 0)) == (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)
+assert philox((0xA4093822, 0x299F31D0), (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344)) == (
+    0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)
 
 
 class Case:
@@ -44,6 +74,19 @@ class Case:
             kind = torch.int32 if isinstance(v, (bool, int)) else torch.float32
             self.tensors[f"attr.{k}"] = torch.tensor([v], dtype=kind)
 
+    def dropout(self, p, update, op, samples):
+        """What decides a mask; the seed is the run's."""
+        self.attrs(p=p, update=update, op=op, seed=42)
+        self.ints("sample", samples)
+
+    def mask(self, sequence, rows, columns, head=0):
+        """0 or 1/(1-p) for the elements of one sequence, by the counters of kernels/philox.h."""
+        p, update, op, seed = (self.tensors[f"attr.{k}"].item() for k in ("p", "update", "op", "seed"))
+        sample = int(self.tensors["in.sample"][sequence])
+        words = [[philox((seed, 1 | update << 8), (j // 4, i, op | head << 16, sample))[j % 4] for j in range(columns)]
+                 for i in range(rows)]
+        return (torch.tensor(words, dtype=torch.int64) >= int(p * 2**32)).double() / (1 - p)
+
     def finish(self, y, more=None):
         """y: the output. A scalar is a loss (float64, no dy); else dy is drawn."""
         if y.dim() == 0:
@@ -58,11 +101,11 @@ class Case:
         for k, x in self.inputs.items():
             if x.requires_grad:
                 self.tensors[f"grad.{k}"] = x.grad.float()
-        write_tensors(OPS / f"{self.name}.safetensors", self.tensors)
+        write_case(self.name, self.tensors)
 
 
 def linears():
-    for activation in ("none", "gelu_new", "gelu", "relu", "silu"):
+    for activation in ("none", "gelu_new", "gelu", "relu", "silu", "tanh"):
         for layout in ("in_out", "out_in"):
             c = Case(f"linear_{layout}_{activation}")
             x, b = c.normal("x", 11, 19), c.normal("bias", 13)
@@ -82,13 +125,18 @@ def norms():
         eps = float(torch.tensor(eps, dtype=torch.float32))
         mean, var = x.mean(-1), x.var(-1, unbiased=False)
         c.finish(F.layer_norm(x, (hidden,), w, b, eps), {"mean": mean, "rstd": (var + eps).rsqrt()})
-    for name, kind in (("rms_norm", LlamaRMSNorm), ("rms_norm_plus_one", GemmaRMSNorm)):
+    c = Case("layer_norm_nobias")
+    x, w = c.normal("x", 4, 31, scale=2, shift=0.7), c.normal("weight", 31, shift=1)
+    c.attrs(eps=1e-5)
+    c.finish(F.layer_norm(x, (31,), w, None, float(torch.tensor(1e-5))))
+    for name, kind, rows, hidden in (("rms_norm", LlamaRMSNorm, 7, 45), ("rms_norm_plus_one", GemmaRMSNorm, 7, 45),
+                                     ("rms_norm_wide", LlamaRMSNorm, 1, 1031)):
         c = Case(name)
-        x, w = c.normal("x", 7, 45, scale=2, shift=0.7), c.normal("weight", 45)
+        x, w = c.normal("x", rows, hidden, scale=2, shift=0.7), c.normal("weight", hidden)
         c.attrs(eps=1e-6, plus_one=kind is GemmaRMSNorm)
         # the modules cast to float32 inside: the formula in float64, checked against the module
         y = x * (x.pow(2).mean(-1, keepdim=True) + float(torch.tensor(1e-6))).rsqrt() * (w + (kind is GemmaRMSNorm))
-        module = kind(45, 1e-6)
+        module = kind(hidden, 1e-6)
         module.weight.data = w.detach().float()
         assert torch.allclose(module(x.detach().float()).double(), y.detach(), atol=1e-5)
         c.finish(y)
@@ -133,6 +181,9 @@ def attentions():
         "window_h8": (2, 2, 8, True, 4, 0.0, [15, 3]),
         "softcap_h8": (2, 2, 8, True, 0, 2.0, [8, 9]),
         "grouped_window_softcap_h24": (4, 2, 24, True, 3, 2.0, [7, 1, 4]),
+        "empty_sequences_h8": (2, 2, 8, True, 0, 0.0, [0, 3, 0, 0, 5, 0]),
+        "dropout_h8": (2, 2, 8, True, 0, 0.0, [5, 1, 12]),
+        "grouped_window_dropout_h24": (4, 2, 24, True, 3, 0.0, [7, 2, 4]),
     }
     for name, (heads, kv, d, causal, window, softcap, lengths) in cases.items():
         c = Case(f"attention_{name}")
@@ -141,8 +192,12 @@ def attentions():
         q, k, v = c.normal("q", tokens, heads, d), c.normal("k", tokens, kv, d), c.normal("v", tokens, kv, d)
         c.attrs(scale=1 / math.sqrt(d), causal=causal, window=window, softcap=softcap)
         scale = float(c.tensors["attr.scale"])
+        if "dropout" in name:
+            c.dropout(p=0.3, update=9, op=4, samples=[6, 0, 11])
         out, lses = [], []
-        for a, b in zip(cu[:-1], cu[1:]):
+        for number, (a, b) in enumerate(zip(cu[:-1], cu[1:])):
+            if a == b:
+                continue
             qs, ks, vs = (t[a:b].transpose(0, 1) for t in (q, k, v))
             ks, vs = (t.repeat_interleave(heads // kv, 0) for t in (ks, vs))  # head h uses kv head h / (heads / kv)
             s = qs @ ks.transpose(1, 2) * scale
@@ -155,9 +210,12 @@ def attentions():
             if window:
                 seen &= j > i - window  # the token itself and window-1 before it, as transformers' sliding window
             s = s.masked_fill(~seen, -torch.inf)
-            out.append((s.softmax(-1) @ vs).transpose(0, 1))
+            p = s.softmax(-1)
+            if "dropout" in name:
+                p = p * torch.stack([c.mask(number, b - a, b - a, head) for head in range(heads)])
+            out.append((p @ vs).transpose(0, 1))
             lses.append(torch.logsumexp(s, -1).T)
-            if not softcap:
+            if not softcap and "dropout" not in name:
                 y = F.scaled_dot_product_attention(qs[None], ks[None], vs[None], attn_mask=seen, scale=scale)[0]
                 assert torch.allclose(y.transpose(0, 1), out[-1], atol=1e-12)
         c.finish(torch.cat(out), {"lse": torch.cat(lses)})
@@ -178,11 +236,11 @@ def ropes():
 
 
 def elementwise():
-    for activation in ("silu", "gelu_new", "gelu"):
+    for activation in ("silu", "gelu_new", "gelu", "relu"):
         c = Case(f"gated_{activation}")
         a, b = c.normal("a", 7, 29, scale=2), c.normal("b", 7, 29)
         c.finish(ACT2FN[activation](a) * b)
-    for activation in ("gelu_new", "gelu", "relu", "silu"):
+    for activation in ("gelu_new", "gelu", "relu", "silu", "tanh"):
         c = Case(f"activation_{activation}")
         x = c.normal("x", 5, 41, scale=3)
         c.finish(ACT2FN[activation](x))
@@ -202,6 +260,18 @@ def elementwise():
     (h * dh.double()).sum().backward(retain_graph=True)
     c.tensors["in.dh"] = dh
     c.finish(F.layer_norm(h, (21,), w, b, float(torch.tensor(1e-5))), {"h": h})
+
+
+def dropouts():
+    """y = residual + mask * x; the mask is drawn by hone's counters, made here a second time."""
+    lengths = [3, 1, 0, 4]
+    for name, with_residual in (("dropout_add", True), ("dropout_alone", False)):
+        c = Case(name)
+        c.ints("cu_seqlens", [sum(lengths[:i]) for i in range(len(lengths) + 1)])
+        c.dropout(p=0.25, update=3, op=7, samples=[5, 0, 2, 9])
+        x = c.normal("x", sum(lengths), 37)
+        y = x * torch.cat([c.mask(i, n, 37) for i, n in enumerate(lengths)])
+        c.finish(y + c.normal("residual", sum(lengths), 37) if with_residual else y)
 
 
 def optimizers():
@@ -225,7 +295,7 @@ def optimizers():
         c.tensors["out.p"] = torch.stack(out).float()
         for state in states:
             c.tensors[f"out.{state}"] = optimizer.state[p][state].float()
-        write_tensors(OPS / f"{name}.safetensors", c.tensors)
+        write_case(name, c.tensors)
 
     lrs = [0.0, 1e-2, 2e-2, 1.5e-2, 1e-3]
     for name, wd, betas, eps in (("adamw", 0.0, (0.9, 0.999), 1e-8), ("adamw_decay", 0.1, (0.8, 0.95), 1e-3)):
@@ -250,7 +320,7 @@ def clipping():
         c.tensors["out.norm"] = torch.nn.utils.clip_grad_norm_(parameters, limit).reshape(1)
         for i, p in enumerate(parameters):
             c.tensors[f"out.g{i}"] = p.grad.float()
-        write_tensors(OPS / f"{name}.safetensors", c.tensors)
+        write_case(name, c.tensors)
 
 
 def schedules():
@@ -295,12 +365,14 @@ def schedules():
             s.step(loss)
             values.append(optimizer.param_groups[0]["lr"])
         out.append({"name": "reduce_lr_on_plateau", "kwargs": kwargs, "lr": 1e-3, "metrics": losses, "values": values})
-    write_json(OPS / "schedules.json", out)
+    if wanted("schedules"):
+        write_json(OPS / "schedules.json", out)
 
 
 def main():
-    shutil.rmtree(OPS, ignore_errors=True)
-    for make in (linears, norms, cross_entropies, attentions, ropes, elementwise, optimizers, clipping, schedules):
+    if not PATTERNS:
+        shutil.rmtree(OPS, ignore_errors=True)
+    for make in (linears, norms, cross_entropies, attentions, ropes, elementwise, dropouts, optimizers, clipping, schedules):
         make()
 
 
