@@ -113,6 +113,7 @@ typedef struct SaveRequest {
     const SmallFile *files; /* rank 0's and others'; names must differ between ranks (rng_state_1.json) */
     size_t file_count;
     bool save_only_model; /* no optimizer files: such a checkpoint cannot be resumed from */
+    Status prepared; /* not OK: this rank could not make the request (the thread has the message): the save fails */
 } SaveRequest;
 
 /* Begins to save and returns; waits first for a save that is still pending. Names, shapes, small files are copied; the
@@ -133,6 +134,8 @@ bool checkpoint_poll(CheckpointStore *store, int64_t *step, Status *status, doub
 Status checkpoint_wait(CheckpointStore *store);
 /* A save of this store has failed: the run must end with status 1. Agreed at each wait and begin. */
 bool checkpoint_failed(const CheckpointStore *store);
+/* The step of the newest checkpoint that a wait has found on disk or the run was resumed from; -1: none. Agreed. */
+int64_t checkpoint_saved_step(const CheckpointStore *store);
 /* Bytes copied aside now, and the most so far; seconds that guards have waited. For logs and tests. */
 typedef struct CheckpointStats {
     uint64_t copied_bytes, copied_peak;
@@ -158,8 +161,8 @@ typedef struct Checkpoint {
 
 /* spec "true": the newest complete checkpoint of output_dir whose sizes and hashes are right (one that fails becomes
  * corrupt-checkpoint-N, said in one line, and the next older of the same run is tried); *found is false when output_dir
- * has no checkpoint at all. Else a path: it must be good. A checkpoint without MANIFEST.json (another program's) is
- * STATUS_UNSUPPORTED with what to do. Ranks get rank 0's answer. (all ranks) */
+ * has no checkpoint at all, not even a damaged one. Else a path: it must be good. A checkpoint without MANIFEST.json
+ * (another program's) is STATUS_UNSUPPORTED with what to do. Ranks get rank 0's answer. (all ranks) */
 Status checkpoint_find(CheckpointStore *store, const char *spec, Checkpoint *out, bool *found);
 /* After everything of it has been loaded: the run goes on as that run (its id, greater serials), and the later
  * checkpoints of that run in output_dir become superseded-checkpoint-N. (all ranks) */

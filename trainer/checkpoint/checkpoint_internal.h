@@ -52,7 +52,8 @@ struct CheckpointStore {
     double peer_wait_s;
     DirLock *lock; /* rank 0's */
     bool was_in_use, failed;
-    char run_id[33];
+    char run_id[33], session[33]; /* session: drawn at each opening; what a dead one still writes, nobody reads */
+    int64_t saved_step;
     uint64_t serial; /* of the newest save, of this run or any other in the directory */
     Snapshot snapshot;
     SaveJob *job;                  /* NULL: none since the last wait */
@@ -84,6 +85,8 @@ Status list_checkpoints(Arena *arena, const char *dir, Listed **list, size_t *co
 /* Every manifest under checkpoint-, superseded- and corrupt- names: the greatest serial. */
 Status greatest_serial(Arena *arena, const char *dir, uint64_t *serial);
 Status remove_leftovers(Arena *arena, const char *dir);
+/* The path of one that was set aside as damaged, in arena; NULL: none. */
+Status find_set_aside(Arena *arena, const char *dir, char **path);
 
 /* plan.c */
 Status plan_live_files(SaveJob *job, const SaveRequest *request);

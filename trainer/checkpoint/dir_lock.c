@@ -14,19 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "trainer/base/clock.h"
 #include "trainer/base/log.h"
 
 struct DirLock {
     int fd;
     char path[];
 };
-
-static double now_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void read_holder(int fd, char *text, size_t size)
 {
@@ -84,10 +78,10 @@ Status dir_lock_take(const char *dir, double wait_s, DirLock **out)
     DirLock *lock = malloc(sizeof *lock + size);
     if (!lock) return status_raise(STATUS_MEMORY, "%s: out of memory", dir);
     snprintf(lock->path, size, "%s/%s", dir, LOCK_NAME);
-    double give_up = now_s() + wait_s;
+    double give_up = clock_seconds() + wait_s;
     while ((error = try_lock(lock, holder, sizeof holder)) == EAGAIN || error == ESTALE) {
         if (error == ESTALE) continue;
-        if (now_s() >= give_up)
+        if (clock_seconds() >= give_up)
             RAISE(LOCKED, "%s: is being written by %s; wait for it to end, stop it, or choose another output_dir", dir,
                   holder);
         if (!said) log_info("%s: is being written by %s; waiting up to %.0f s for it to end", dir, holder, wait_s);

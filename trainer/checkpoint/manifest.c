@@ -142,8 +142,8 @@ Status manifest_read(const char *dir, Arena *arena, Manifest *out)
     TRY_MEMORY(path);
     TRY(file_read_all(path, arena, LARGEST, &text, &size));
     TRY(json_parse(text, size, path, &root));
-    TRY(read_fields(root, path, out));
     if (!check_holds(text, size)) RAISE(FORMAT, "%s: does not match its own check: it was damaged or edited", path);
+    TRY(read_fields(root, path, out));
     TRY(manifest_read_files(cJSON_GetObjectItemCaseSensitive(root, "files"), path, arena, &out->files, &out->count));
 done:
     if (st == STATUS_MISSING && path && path_exists(path)) st = STATUS_FORMAT; /* a key was missing, not the file */

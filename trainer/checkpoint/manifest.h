@@ -4,7 +4,7 @@
  *      "files": {"config.json": {"size": 816, "xxh3_64": "0123456789abcdef"}, …}, "check": "…"}
  *
  * "check" is the XXH3-64 of the manifest's own text with sixteen zeros in its place, so that a flipped bit in a step or
- * serial does not go unseen. */
+ * serial does not go unseen. It comes before everything else, the version too: it is the same in all versions. */
 #ifndef HONE_CHECKPOINT_MANIFEST_H
 #define HONE_CHECKPOINT_MANIFEST_H
 

@@ -98,6 +98,19 @@ done:
     return st;
 }
 
+Status find_set_aside(Arena *arena, const char *dir, char **path)
+{
+    Status st = OK;
+    char **names;
+    size_t n;
+    *path = NULL;
+    TRY(dir_list(dir, arena, &names, &n));
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(names[i], "corrupt-checkpoint-", 19) == 0) TRY_MEMORY(*path = path_join(arena, dir, names[i]));
+done:
+    return st;
+}
+
 /* "x.tmp-123": what file_replace of a dead process left. */
 static bool is_beside(const char *name)
 {

@@ -69,51 +69,87 @@ done:
     return st;
 }
 
+/* Only hone has files of these names: what has them and no manifest has lost it. */
+static Status lost_its_manifest(Arena *arena, const char *path, bool *lost)
+{
+    Status st = OK;
+    char **names;
+    size_t n;
+    *lost = false;
+    TRY(dir_list(path, arena, &names, &n));
+    for (size_t i = 0; i < n; i++) {
+        size_t length = strlen(names[i]);
+        *lost |= strncmp(names[i], "optimizer", 9) == 0 && length > 12 &&
+                 strcmp(names[i] + length - 12, ".safetensors") == 0;
+    }
+done:
+    return st;
+}
+
+/* The search for the newest good checkpoint. */
+typedef struct Search {
+    CheckpointStore *store;
+    Arena *arena;
+    const char *run_id; /* of the newest whose manifest could be read: another run's is no substitute */
+    const char *foreign; /* the path of one that hone did not write */
+    char *moved;         /* where the last damaged one is now */
+    size_t corrupt;
+} Search;
+
+/* OK: *out is it, or it was not to be taken. Damaged ones are set aside, also those that are older than *out. */
+static Status try_one(Search *s, const Listed *l, Checkpoint *out, bool *found)
+{
+    Status st = OK;
+    bool lost = false;
+    Checkpoint checkpoint;
+    char *path = path_join(s->arena, s->store->dir, l->name), *why;
+    TRY_MEMORY(path);
+    if (!l->has_manifest) {
+        TRY(lost_its_manifest(s->arena, path, &lost));
+        if (!lost) {
+            if (!s->foreign) s->foreign = path;
+            return OK;
+        }
+        st = status_raise(STATUS_FORMAT, "%s: has lost its %s", path, MANIFEST_NAME);
+    } else {
+        if (l->damage == OK && (*found || (s->run_id && strcmp(s->run_id, l->manifest.run_id) != 0))) return OK;
+        if (l->damage == OK) s->run_id = l->manifest.run_id;
+        st = checkpoint_read_manifest(path, true, &checkpoint);
+        if (st == STATUS_MEMORY || st == STATUS_UNSUPPORTED) return st;
+        if (st == OK) {
+            *out = checkpoint;
+            *found = true;
+            return OK;
+        }
+    }
+    why = arena_strdup(s->arena, status_message());
+    TRY_MEMORY(why);
+    TRY(set_corrupt(s->arena, s->store->dir, l->name, &s->moved));
+    log_warning("%s; it is now %s", why, s->moved);
+    s->corrupt++;
+done:
+    return st;
+}
+
 static Status find_newest(CheckpointStore *store, Arena *arena, Checkpoint *out, bool *found)
 {
     Status st = OK;
     Listed *list;
-    size_t count, foreign = 0, corrupt = 0;
-    const char *run_id = NULL, *name = NULL;
-    char *moved = NULL;
+    size_t count;
+    Search s = {.store = store, .arena = arena};
     *found = false;
     TRY(list_checkpoints(arena, store->dir, &list, &count));
-    for (size_t i = 0; i < count; i++) {
-        Listed *l = &list[i];
-        if (!l->has_manifest) {
-            if (!foreign++) name = l->name;
-            continue;
-        }
-        if (*found && l->damage == OK) continue;
-        if (run_id && l->damage == OK && strcmp(run_id, l->manifest.run_id) != 0)
-            continue; /* another run's is no substitute */
-        char *path = path_join(arena, store->dir, l->name);
-        TRY_MEMORY(path);
-        st = checkpoint_read_manifest(path, true, out->path[0] ? &(Checkpoint){0} : out);
-        if (st == STATUS_MEMORY || st == STATUS_UNSUPPORTED) goto done;
-        if (l->damage == OK) run_id = l->manifest.run_id;
-        if (st == OK) {
-            *found = true;
-            continue;
-        }
-        char *why = arena_strdup(arena, status_message());
-        TRY_MEMORY(why);
-        TRY(set_corrupt(arena, store->dir, l->name, &moved));
-        log_warning("%s; it is now %s", why, moved);
-        corrupt++;
-    }
-    st = OK;
-    if (*found && corrupt) log_warning("resuming from %s, the newest good checkpoint", out->path);
-    if (!*found && corrupt)
+    for (size_t i = 0; i < count; i++) TRY(try_one(&s, &list[i], out, found));
+    if (*found && s.corrupt) log_warning("resuming from %s, the newest good checkpoint", out->path);
+    if (*found && s.foreign) log_warning("%s: has no %s, so it is not hone's: left alone", s.foreign, MANIFEST_NAME);
+    if (*found) return OK;
+    if (!s.corrupt) TRY(find_set_aside(arena, store->dir, &s.moved)); /* by an earlier start, which said what follows */
+    if (s.moved)
         RAISE(FORMAT,
-              "%s: no good checkpoint is left (%zu damaged, the last is now %s); to begin anew, remove "
+              "%s: no good checkpoint is left: the last damaged one is %s; to begin anew, remove "
               "resume_from_checkpoint and choose another output_dir",
-              store->dir, corrupt, moved);
-    if (!*found && foreign) {
-        char *path = path_join(arena, store->dir, name);
-        TRY_MEMORY(path);
-        st = not_ours(path);
-    }
+              store->dir, s.moved);
+    if (s.foreign) st = not_ours(s.foreign);
 done:
     return st;
 }
@@ -174,6 +210,7 @@ Status checkpoint_resume(CheckpointStore *store, const Checkpoint *from)
     if (store_is_first(store)) st = supersede(store, from);
     TRY(store_agree(store, st));
     memcpy(store->run_id, from->run_id, sizeof store->run_id);
+    store->saved_step = from->step;
     if (from->serial > store->serial) store->serial = from->serial;
 done:
     return st;

@@ -28,7 +28,7 @@ static Status job_new(CheckpointStore *store, const SaveRequest *request, SaveJo
     job->serial = store->serial;
     job->begun_s = clock_seconds();
     job->temporary = arena_printf(arena, "%s/.tmp-checkpoint-%" PRId64 "-%s-%" PRIu64, store->dir, job->step,
-                                  store->run_id, job->serial);
+                                  store->session, job->serial);
     TRY_MEMORY(job->temporary);
     job->final = arena_printf(arena, "%s/checkpoint-%" PRId64, store->dir, job->step);
     TRY_MEMORY(job->final);
@@ -93,10 +93,12 @@ static Status give_up(CheckpointStore *store, SaveJob *job, Status st)
 Status checkpoint_save_begin(CheckpointStore *store, const SaveRequest *request)
 {
     SaveJob *job = NULL;
+    char unprepared[sizeof job->message] = ""; /* the wait may raise another message */
+    if (request->prepared != OK) snprintf(unprepared, sizeof unprepared, "%s", status_message());
     Status st = checkpoint_wait(store);
     if (ends_the_run(st)) return st;
     store->serial++;
-    st = job_new(store, request, &job);
+    st = request->prepared != OK ? status_raise(request->prepared, "%s", unprepared) : job_new(store, request, &job);
     if (st == OK) st = prepare(job, request);
     if (st == OK) st = snapshot_start(&store->snapshot);
     st = store_agree(store, st);
@@ -134,6 +136,7 @@ Status checkpoint_wait(CheckpointStore *store)
     } else if (store_is_first(store)) {
         log_info("saved %s in %.1f s", job->final, job->seconds);
     }
+    if (st == OK) store->saved_step = job->step;
     store->job = NULL;
     drop_job(store, job);
     return st;
@@ -163,6 +166,8 @@ bool checkpoint_failed(const CheckpointStore *store)
     const SaveJob *job = store->job;
     return store->failed || (job && atomic_load(&job->over) && job->status != OK);
 }
+
+int64_t checkpoint_saved_step(const CheckpointStore *store) { return store->saved_step; }
 
 CheckpointStats checkpoint_stats(const CheckpointStore *store)
 {

@@ -70,7 +70,7 @@ static Status write_model(CheckpointStore *store, Arena *arena, const char *base
     SmallFile index;
     ManifestFile done;
     const char *dir = store->dir;
-    char *temporary = arena_printf(arena, "%s/.tmp-model-%s", dir, store->run_id), *message;
+    char *temporary = arena_printf(arena, "%s/.tmp-model-%s", dir, store->session), *message;
     TRY_MEMORY(temporary);
     TRY(plan_tensors(arena, base, tensors, count, store->max_shard_bytes, &live, &live_count, &index));
     TRY(dir_make(temporary));

@@ -92,6 +92,7 @@ Status checkpoint_store_open(const CheckpointOptions *options, CheckpointStore *
     } shared = {0};
     *out = NULL;
     if (!store) return status_raise(STATUS_MEMORY, "out of memory");
+    store->saved_step = -1;
     store->group = options->group ? *options->group : (RankGroup){.size = 1};
     st = snapshot_init(&store->snapshot, options->copy_bytes ? options->copy_bytes : DEFAULT_COPY_BYTES);
     if (st == OK) st = arena_new(&store->arena);
@@ -106,6 +107,7 @@ Status checkpoint_store_open(const CheckpointOptions *options, CheckpointStore *
     shared.serial = store->serial;
     TRY(store_broadcast(store, &shared, sizeof shared));
     memcpy(store->run_id, shared.run_id, sizeof shared.run_id);
+    memcpy(store->session, shared.run_id, sizeof shared.run_id);
     store->was_in_use = shared.was_in_use;
     store->serial = shared.serial;
     *out = store;
