@@ -108,7 +108,7 @@ done:
 Status trainer_eval(const TrainingArguments *args, Arena *arena)
 {
     Status st = OK;
-    Trainer tr = {.args = args, .arena = arena, .started = timing_now(), .saved_step = -1};
+    Trainer tr = {.args = args, .arena = arena, .started = timing_now()};
     LogEntry entry = {0};
     state_init(&tr.state);
     TRY(trainer_open(&tr, false));

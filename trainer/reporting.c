@@ -1,6 +1,7 @@
 /* What a run says: the bar, log entries, TensorBoard, the picture, results and the model card (trainer_semantics 7). Rank 0 alone writes; the
  * numbers are everybody's. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "trainer/base/log.h"
@@ -158,7 +159,7 @@ Status report_step(Trainer *tr, const Step *step, double loss)
     s->num_input_tokens_seen += tr->args->include_num_input_tokens_seen == COUNT_TOKENS_NO ? 0 : padding ? tokens[0] : tokens[1];
     tr->tokens_done += tokens[1];
     add_loss(tr, loss);
-    if (tr->steps_done == 1) log_info("first step done %.2f s after the start", timing_now() - timing_process_start());
+    if (tr->global_step == tr->first_step + 1) log_info("first step done %.2f s after the start", timing_now() - timing_process_start());
     step_times_add(&tr->step_times, timing_now());
     progress_step(tr->progress, tr->global_step, loss, tr->last_rate, tr->tokens_done);
     Moment now = {.step = tr->global_step, .epoch = s->epoch,
@@ -256,8 +257,11 @@ Status report_end(Trainer *tr)
     if (!st) st = file_replace(path, text.data, text.size);
     text_free(&text);
     TRY(st);
-    log_info("done: %lld steps in %.1f s, %.1f ms a step, peak memory %.0f MB; the model is in %s", (long long)tr->global_step,
-             seconds, 1e3 * step_times_median(&tr->step_times), (double)memory_peak_bytes() / 1e6, tr->args->output_dir);
+    double step_ms = 1e3 * step_times_median(&tr->step_times);
+    char step[64] = "";
+    if (step_ms > 0) snprintf(step, sizeof step, ", %.1f ms a step", step_ms);
+    log_info("done: %lld steps in %.1f s%s, peak memory %.0f MB; the model is in %s", (long long)tr->global_step, seconds, step,
+             (double)memory_peak_bytes() / 1e6, tr->args->output_dir);
 done:
     return st;
 }

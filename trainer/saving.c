@@ -1,9 +1,9 @@
-/* Checkpoints of the run, going on from one, and the finished model (product.md: What it writes). */
+/* Checkpoints of the run, and the finished model (product.md: What it writes). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "trainer/base/log.h"
-#include "trainer/trainer.h"
+#include "trainer/saving.h"
 
 enum { TOKENIZER_LIMIT = 512 << 20, MOST_FILES = 24 };
 
@@ -22,8 +22,7 @@ done:
     return st;
 }
 
-/* Where this rank's optimizer states lie, for saving and loading. */
-static Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out)
+Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out)
 {
     Status st = OK;
     Parameters *ps = &tr->model->params;
@@ -139,43 +138,58 @@ done:
     return st;
 }
 
-/* What decides the bits besides config and data: a resume on something else says so. */
-static void describe_machine(const Trainer *tr, char text[128])
+/* A text that memory ran out for is no file. */
+static Status files_check(const Files *f)
 {
-    snprintf(text, 128, "%d ranks, %s", tr->machine.group->size, tr->machine.k->name);
+    for (size_t i = 0; i < f->num_texts; i++)
+        if (f->texts[i].failed) return status_raise(STATUS_MEMORY, "out of memory for the small files of a save");
+    return OK;
 }
 
+/* Rank 0's part of the request. */
+static Status add_files(Trainer *tr, Files *files, SaveRequest *request)
+{
+    Status st = OK;
+    NamedTensor *tensors;
+    TRY(model_tensors(tr, files->arena, &tensors));
+    TRY(add_model_files(tr, files));
+    TRY(add_run_files(tr, files));
+    TRY(files_check(files));
+    request->tensors = tensors;
+    request->tensor_count = tr->model->params.count;
+    request->files = files->list;
+    request->file_count = files->count;
+done:
+    return st;
+}
+
+/* A best model that has no checkpoint yet gets this one. */
+static void mark_best(Trainer *tr, SaveRequest *request)
+{
+    TrainerState *s = &tr->state;
+    request->best_step = tr->args->metric_for_best_model && s->best_global_step > 0 ? s->best_global_step : -1;
+    if (request->best_step == tr->global_step)
+        snprintf(s->best_model_checkpoint, sizeof s->best_model_checkpoint, "%s/checkpoint-%lld", tr->args->output_dir,
+                 (long long)tr->global_step);
+}
+
+/* What cannot be prepared fails the save, as what cannot be written does, not the run. */
 Status trainer_save(Trainer *tr)
 {
     Status st = OK;
     Files files = {0};
-    char steps[32], machine[128];
-    SaveRequest request = {.step = tr->global_step, .best_step = tr->args->metric_for_best_model ? tr->state.best_global_step : -1,
-                           .save_only_model = tr->args->save_only_model};
-    if (request.best_step <= 0) request.best_step = -1;
-    if (request.best_step == tr->global_step)
-        snprintf(tr->state.best_model_checkpoint, sizeof tr->state.best_model_checkpoint, "%s/checkpoint-%lld", tr->args->output_dir,
-                 (long long)tr->global_step);
-    snprintf(steps, sizeof steps, "%lld", (long long)optimizer_steps(tr->optimizer));
-    describe_machine(tr, machine);
-    MetadataPair pairs[] = {{"step", steps}, {"machine", machine}};
-    request.optimizer_metadata = pairs;
-    request.optimizer_metadata_count = 2;
+    Notes notes;
+    SaveRequest request = {.step = tr->global_step, .save_only_model = tr->args->save_only_model};
+    mark_best(tr, &request);
+    notes_take(tr, &notes);
+    request.optimizer_metadata = notes.pairs;
+    request.optimizer_metadata_count = notes.count;
     heartbeat_report(tr->heartbeat, tr->global_step, "save");
-    TRY(arena_new(&files.arena));
-    TRY(optimizer_piece(tr, files.arena, &request.optimizer));
-    if (tr->machine.group->rank == 0) {
-        NamedTensor *tensors;
-        TRY(model_tensors(tr, files.arena, &tensors));
-        TRY(add_model_files(tr, &files));
-        TRY(add_run_files(tr, &files));
-        request.tensors = tensors;
-        request.tensor_count = tr->model->params.count;
-        request.files = files.list;
-        request.file_count = files.count;
-    }
+    st = arena_new(&files.arena);
+    if (!st) st = optimizer_piece(tr, files.arena, &request.optimizer);
+    if (!st && tr->machine.group->rank == 0) st = add_files(tr, &files, &request);
+    request.prepared = st;
     TRY(checkpoint_save_begin(tr->store, &request));
-    tr->saved_step = tr->global_step;
     log_debug("checkpoint-%lld is being written", (long long)tr->global_step);
 done:
     files_free(&files);
@@ -195,73 +209,10 @@ Status trainer_save_final(Trainer *tr)
         TRY(state_to_text(&tr->state, state));
         files_add(&files, "trainer_state.json", state);
         files_add_json(&files, "training_args.json", arguments_to_json(tr->args), 2);
+        TRY(files_check(&files));
     }
     TRY(checkpoint_save_model(tr->store, "model", tensors, tr->model->params.count, files.list, files.count));
 done:
     files_free(&files);
-    return st;
-}
-
-static const char *metadata_find(const MetadataPair *pairs, size_t count, const char *key)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(pairs[i].key, key) == 0) return pairs[i].value;
-    return NULL;
-}
-
-static Status load_state(Trainer *tr, const char *dir)
-{
-    Status st = OK;
-    char *path = path_join(tr->arena, dir, "trainer_state.json");
-    TRY_MEMORY(path);
-    TRY(state_read(&tr->state, path));
-done:
-    return st;
-}
-
-static Status load_checkpoint(Trainer *tr, const Checkpoint *from)
-{
-    Status st = OK;
-    OptimizerPiece piece;
-    MetadataPair *pairs = NULL;
-    size_t count = 0;
-    char machine[128];
-    if (!from->has_optimizer)
-        RAISE(USAGE, "%s was saved with save_only_model: there is no optimizer state to go on from; use it as model_name_or_path", from->path);
-    if (from->step > tr->max_steps)
-        RAISE(USAGE, "%s is at step %lld, beyond the %lld steps of this run; raise max_steps or num_train_epochs", from->path,
-              (long long)from->step, (long long)tr->max_steps);
-    TRY(model_load(tr->model, from->path));
-    TRY(optimizer_piece(tr, tr->arena, &piece));
-    TRY(checkpoint_load_optimizer(from->path, &piece, tr->arena, &pairs, &count));
-    TRY(load_state(tr, from->path));
-    const char *steps = metadata_find(pairs, count, "step"), *was = metadata_find(pairs, count, "machine");
-    optimizer_set_steps(tr->optimizer, steps ? atoll(steps) : from->step);
-    describe_machine(tr, machine);
-    if (was && strcmp(was, machine))
-        log_warning("the checkpoint was made on %s, this is %s: the last bits may differ from a run that was never stopped", was, machine);
-    tr->global_step = tr->first_step = tr->saved_step = from->step;
-    state_cut(&tr->state, from->step);
-done:
-    return st;
-}
-
-Status trainer_resume(Trainer *tr)
-{
-    Status st = OK;
-    Checkpoint from;
-    bool found = false;
-    const char *spec = tr->args->resume_from_checkpoint;
-    if (spec) TRY(checkpoint_find(tr->store, spec, &from, &found));
-    if (!found) {
-        if (spec) log_info("no checkpoint in %s yet: the run begins", tr->args->output_dir);
-        TRY(trainer_agree(tr, trainer_load_weights(tr)));
-        return OK;
-    }
-    TRY(trainer_agree(tr, load_checkpoint(tr, &from)));
-    TRY(checkpoint_resume(tr->store, &from));
-    if (tr->args->ignore_data_skip) tr->sampler_config.skip = tr->global_step % sampler_updates_per_epoch(&tr->sampler_config);
-    log_info("resumed from %s at step %lld of %lld", from.path, (long long)tr->global_step, (long long)tr->max_steps);
-done:
     return st;
 }

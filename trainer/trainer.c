@@ -7,18 +7,43 @@
 #include "trainer/callbacks/signals.h"
 #include "trainer/callbacks/timing.h"
 
+/* Why to stop, as a number, so that ranks can tell each other; 0: not asked. */
+static const char *const reasons[] = {"", "a request", "max_time", "SIGUSR1", "SIGTERM", "SIGINT"};
+enum { REASONS = sizeof reasons / sizeof *reasons };
+
+static int64_t asked_to_stop(void)
+{
+    const char *why = stop_reason();
+    int64_t number = why ? 1 : 0;
+    for (int i = 1; why && i < REASONS; i++)
+        if (strcmp(why, reasons[i]) == 0) number = i;
+    return number;
+}
+
+/* Waits until a save that is under way is on disk. One that failed has been told of and is remembered: the run goes on. */
+static Status settle(Trainer *tr)
+{
+    Status st = checkpoint_wait(tr->store);
+    return st == STATUS_COMM || st == STATUS_BUG ? st : OK;
+}
+
 /* One rank was asked to stop: all do, at the same step. */
 static Status stop_if_asked(Trainer *tr)
 {
     Status st = OK;
-    int64_t asked = stop_requested();
+    int64_t asked = asked_to_stop(), step = tr->global_step;
     TRY(group_max_i64(tr->machine.group, &asked, 1));
     if (!asked) return OK;
-    if (tr->global_step > 0 && tr->saved_step != tr->global_step) TRY(trainer_save(tr));
-    TRY(checkpoint_wait(tr->store));
-    if (checkpoint_failed(tr->store)) RAISE(IO, "asked to stop, but the checkpoint could not be written: %s", status_message());
-    RAISE(STOPPED, "stopped at step %lld of %lld as asked; run the same command with resume_from_checkpoint: true and it goes on",
-          (long long)tr->global_step, (long long)tr->max_steps);
+    TRY(settle(tr));
+    if (step > 0 && checkpoint_saved_step(tr->store) != step) TRY(trainer_save(tr));
+    TRY(settle(tr));
+    if (step > 0 && checkpoint_saved_step(tr->store) != step) {
+        st = status_raise(STATUS_IO, "stopped at step %lld of %lld by %s, and this step could not be saved (see above); the "
+                          "last checkpoint is good", (long long)step, (long long)tr->max_steps, reasons[asked]);
+        TRY(trainer_agree(tr, st));
+    }
+    RAISE(STOPPED, "stopped at step %lld of %lld by %s; run the same command with resume_from_checkpoint: true and it goes on",
+          (long long)step, (long long)tr->max_steps, reasons[asked]);
 done:
     return st;
 }
@@ -65,12 +90,21 @@ done:
     return st;
 }
 
-/* The best checkpoint's weights, where that was asked for. */
-static Status load_best(Trainer *tr)
+/* The best checkpoint's weights, where that was asked for. One that is damaged or was never written is left: the last
+ * weights are worth more than none. *lost: say so with the exit status. */
+static Status load_best(Trainer *tr, bool *lost)
 {
     Status st = OK;
+    Checkpoint found;
     const char *best = tr->state.best_model_checkpoint;
     if (!tr->args->load_best_model_at_end || !*best) return OK;
+    st = group_agree(tr->machine.group, checkpoint_read_manifest(best, true, &found), NULL);
+    if (st == STATUS_COMM) return st;
+    if ((*lost = st != OK)) {
+        if (tr->machine.group->rank == 0)
+            log_error("the best model, %s, cannot be loaded: %s; the model of the last step is taken", best, status_message());
+        return OK;
+    }
     st = model_load(tr->model, best);
     if (!st) log_info("loaded the best model, %s (%s %g)", best, tr->args->metric_for_best_model, tr->state.best_metric);
     TRY(trainer_agree(tr, st));
@@ -78,14 +112,22 @@ done:
     return st;
 }
 
+/* A checkpoint that failed leaves its mark on the exit status, and the finished model is written all the same. */
 static Status finish(Trainer *tr)
 {
     Status st = OK;
-    TRY(checkpoint_wait(tr->store));
-    TRY(load_best(tr));
+    bool lost = false;
+    TRY(settle(tr));
+    TRY(load_best(tr, &lost));
     TRY(trainer_save_final(tr));
     TRY(report_end(tr));
-    if (checkpoint_failed(tr->store)) RAISE(IO, "a checkpoint could not be saved (see above); the finished model is in %s", tr->args->output_dir);
+    if (lost)
+        st = status_raise(STATUS_IO, "the best model could not be loaded (see above); %s has the model of the last step",
+                          tr->args->output_dir);
+    else if (checkpoint_failed(tr->store))
+        st = status_raise(STATUS_IO, "a checkpoint could not be saved (see above); the finished model is in %s",
+                          tr->args->output_dir);
+    TRY(trainer_agree(tr, st));
 done:
     return st;
 }
@@ -111,7 +153,7 @@ void trainer_end_all(Trainer *tr, Status st)
 
 void trainer_init(Trainer *tr, const TrainingArguments *args, Arena *arena)
 {
-    *tr = (Trainer){.args = args, .arena = arena, .started = timing_now(), .saved_step = -1};
+    *tr = (Trainer){.args = args, .arena = arena, .started = timing_now()};
     state_init(&tr->state);
 }
 

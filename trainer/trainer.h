@@ -62,7 +62,8 @@ typedef struct Trainer {
 
     double *sample_losses;      /* full determinism: [samples of an update] */
     double loss_since_log, loss_total;
-    int64_t steps_since_log, steps_done, first_step, skipped_steps;
+    int64_t steps_since_log, steps_done, skipped_steps; /* of the whole run, with the processes before this one */
+    int64_t first_step;         /* where this process began */
     double last_norm, last_rate, hidden_s, exposed_s, started;
     StepTimes step_times;
     int64_t tokens_done;        /* of all ranks, by this process */
@@ -70,7 +71,6 @@ typedef struct Trainer {
     int64_t last_evaluation_step; /* -1: none */
     const char *picture;        /* training_curves.svg's path */
     double picture_s;           /* when the picture was drawn last */
-    int64_t saved_step;         /* of the last checkpoint; -1: none yet */
     bool improved;              /* the last evaluation was the best so far */
     bool stop_early;            /* early stopping */
     bool agreed;                /* a failure that all ranks know of */

@@ -1,0 +1,22 @@
+/* What saving and resuming share. */
+#ifndef HONE_TRAINER_SAVING_H
+#define HONE_TRAINER_SAVING_H
+
+#include "trainer/trainer.h"
+
+/* Where this rank's optimizer states lie; in arena. */
+Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out);
+
+/* What a run must know to go on, and trainer_state.json (whose keys are the reference's) has no place for: metadata of
+ * the optimizer's files. */
+enum { NOTES = 8, NOTE_BYTES = 128 };
+typedef struct Notes {
+    MetadataPair pairs[NOTES];
+    char texts[NOTES][NOTE_BYTES];
+    size_t count;
+} Notes;
+void notes_take(const Trainer *tr, Notes *out); /* pairs point into *out */
+/* Puts back what they say; warns where this run differs from the one that took them. step: the checkpoint's. */
+void notes_apply(Trainer *tr, const MetadataPair *pairs, size_t count, int64_t step);
+
+#endif
