@@ -21,6 +21,7 @@ static Status open_model(Trainer *tr)
     else if (a->model_type) TRY(model_config_make(a->model_type, a->config_overrides, &config));
     else RAISE(USAGE, "no model: set model_name_or_path to a model directory, or model_type and tokenizer_name to train from scratch");
     TRY(model_new(config, dir ? arena_printf(tr->arena, "%s/config.json", dir) : a->model_type, &tr->model));
+    tr->model->threads = stream_threads(tr->machine.stream);
 
     tr->tokenizer_dir = a->tokenizer_name ? a->tokenizer_name : a->model_name_or_path ? a->model_name_or_path : dir;
     if (!tr->tokenizer_dir) RAISE(USAGE, "no tokenizer: set tokenizer_name to a directory with a tokenizer.json");

@@ -1,4 +1,6 @@
-/* Weights from a model directory into the parameters, by name. */
+/* Weights from a model directory into the parameters, by name. Large tensors are read in parts by all threads of the model's pool: the first
+ * touch of fresh memory costs more than the reading. */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "trainer/models/model.h"
@@ -78,16 +80,55 @@ done:
     return st;
 }
 
+enum { PART = 1 << 21 }; /* elements: 8 MB of f32, whole huge pages */
+
+typedef struct Load {
+    const Model *model;
+    const TensorStore *store;
+    atomic_bool failed;
+} Load;
+
+static Status read_part(const Load *l, int64_t part)
+{
+    for (size_t i = 0; i < l->model->params.count; i++) {
+        const Parameter *p = l->model->params.list[i];
+        int64_t parts = (p->count + PART - 1) / PART, first = part * PART;
+        if (part < parts) {
+            int64_t count = p->count - first < PART ? p->count - first : PART;
+            return tensor_read(find(l->model, l->store, p), first, count, DTYPE_F32, (float *)p->value.data + first);
+        }
+        part -= parts;
+    }
+    return OK;
+}
+
+static void read_task(void *context, int64_t part, int thread)
+{
+    Load *l = context;
+    (void)thread;
+    if (!l->failed && read_part(l, part)) l->failed = true;
+}
+
+static Status read_parts(const Model *m, const TensorStore *store)
+{
+    Status st = OK;
+    Load load = {.model = m, .store = store};
+    int64_t parts = 0;
+    for (size_t i = 0; i < m->params.count; i++) parts += (m->params.list[i]->count + PART - 1) / PART;
+    if (m->threads) threads_run(m->threads, parts, read_task, &load);
+    if (m->threads && !load.failed) return OK;
+    for (int64_t i = 0; i < parts; i++) TRY(read_part(&load, i)); /* alone; or again, so that the error is this thread's */
+done:
+    return st;
+}
+
 Status model_load(Model *m, const char *path)
 {
     Status st = OK;
     TensorStore *store = NULL;
     TRY(tensor_store_open(path, &store));
     TRY(list_problems(m, store, path));
-    for (size_t i = 0; i < m->params.count; i++) {
-        Parameter *p = m->params.list[i];
-        TRY(tensor_read(find(m, store, p), 0, p->count, DTYPE_F32, p->value.data));
-    }
+    TRY(read_parts(m, store));
 done:
     tensor_store_close(store);
     return st;

@@ -31,6 +31,7 @@ struct Model {
     Arena *arena;
     cJSON *config;
     Parameters params;
+    Threads *threads; /* borrowed: read the weights; NULL: the caller alone */
     Parameter *head; /* [vocab_size, hidden_size]; the embedding itself when tied */
     int64_t vocab_size, hidden_size, num_layers, max_positions, kv_width /* keys' width, for the cache */;
 };
