@@ -20,6 +20,7 @@ typedef struct RunResult {
     double hidden_s[RUN_STEPS], exposed_s[RUN_STEPS];
     int logged;
     double step_ms; /* median */
+    int buckets;    /* of gradients */
     size_t kept_bytes, scratch_bytes; /* most that the tape held for backward; most gradients of activations and remade outputs */
 } RunResult;
 
@@ -92,6 +93,8 @@ static inline RunResult ragged_run(ProcessGroup *group, const char *dir, const c
         r.st = trainer_run(&tr);
         if (!r.st) {
             read_log(&tr, &r);
+            int early;
+            gradients_counts(tr.gradients, &early, &r.buckets);
             r.kept_bytes = tr.tape.region.peak;
             r.scratch_bytes = tr.tape.pool.region.peak;
             for (int i = 0; i < TAPE_SLOTS; i++) r.scratch_bytes += tr.tape.slots[i].bytes;

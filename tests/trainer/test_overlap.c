@@ -1,0 +1,93 @@
+/* Communication hides behind backward in a whole run: two ranks whose n buckets each take d longer. A step then takes the larger of backward and
+ * n d, not their sum, and the log says what was hidden. Times are compared with those of the same process a moment before, the best of some
+ * tries: other programs make a step longer, but none makes one shorter that waits for each bucket, which takes base + n d always.
+ *
+ * The program starts itself under mpirun. */
+#include "tests/trainer/ragged_run.h"
+
+enum { TRIES = 4, STEPS = 4 };
+
+typedef struct Times { double step, hidden, exposed; int buckets; } Times; /* seconds of one step */
+
+/* The median step and its communication; d: of each bucket, sent as a message. */
+static Times run(const char *dir, double d)
+{
+    char options[1024];
+    snprintf(options, sizeof options,
+             "--config_overrides n_embd=192,n_layer=4,n_head=4,vocab_size=320,n_positions=512 --max_steps %d --per_device_train_batch_size 1 "
+             "--num_threads 1", STEPS);
+    ragged_count = 2 * STEPS;
+    ragged_length = length_512;
+    RunResult r = ragged_run(wrap(world, false, d), dir, options);
+    if (r.st) {
+        fprintf(stderr, "%s\n", status_message());
+        group_abort(world, 1);
+    }
+    Times t = {.step = r.step_ms / 1e3, .buckets = r.buckets};
+    for (int i = 1; i < r.logged; i++) t.hidden += r.hidden_s[i] / (r.logged - 1), t.exposed += r.exposed_s[i] / (r.logged - 1);
+    return t;
+}
+
+static int child(const char *dir)
+{
+    open_world();
+    Times base = run(dir, 0);
+    double step = base.step;
+    group_broadcast(world, &step, sizeof step, 0);
+    double d = 0.5 * step / base.buckets; /* less than backward, which is two thirds of a step */
+    Times hidden = run(dir, d), limit = run(dir, 5 * d);
+    if (!world->rank)
+        printf("%d buckets, step %.4f; delays %.4f: step %.4f hidden %.4f exposed %.4f; delays %.4f: step %.4f\n", base.buckets, step,
+               d * base.buckets, hidden.step, hidden.hidden, hidden.exposed, 5 * d * base.buckets, limit.step);
+    return close_world(0);
+}
+
+/* ---- the tests ---- */
+
+static char temporary[] = "/tmp/hone-overlap-XXXXXX";
+
+static int setup(void **state)
+{
+    (void)state;
+    return !mkdtemp(temporary);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return dir_remove(temporary) != OK;
+}
+
+static void communication_hides_behind_the_backward_of_a_run(void **state)
+{
+    (void)state;
+    char self[512] = "", command[2048];
+    double base, delays, step, hidden, exposed, long_delays, long_step;
+    int buckets;
+    bool hides = false, overlaps = false;
+    assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
+    snprintf(command, sizeof command,
+             "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe --timeout 100 -np 2 %s child %s/out", self, temporary);
+    for (int i = 0; i < TRIES && !(hides && overlaps); i++) {
+        char line[512];
+        FILE *f = popen(command, "r");
+        assert_non_null(f);
+        assert_non_null(fgets(line, sizeof line, f));
+        assert_int_equal(pclose(f), 0);
+        print_message("%s", line);
+        assert_int_equal(sscanf(line, "%d buckets, step %lf; delays %lf: step %lf hidden %lf exposed %lf; delays %lf: step %lf", &buckets, &base,
+                                &delays, &step, &hidden, &exposed, &long_delays, &long_step), 8);
+        assert_true(buckets >= 12);
+        assert_true(hidden + exposed > 0.95 * delays); /* all of it is told */
+        hides |= step < base + 0.6 * delays && hidden > 0.5 * delays;
+        overlaps |= long_step < long_delays + 0.8 * base;
+    }
+    if (!hides || !overlaps) fail_msg("in none of %d tries did communication hide", TRIES);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(communication_hides_behind_the_backward_of_a_run)};
+    if (argc == 3 && !strcmp(argv[1], "child")) return child(argv[2]);
+    return cmocka_run_group_tests(tests, setup, teardown) ? 1 : 0;
+}
