@@ -297,39 +297,61 @@ static void nothing_to_train_is_fine(void **state)
     gradients_free(g);
 }
 
-/* Eight buckets that each take d longer, and a backward that takes 1.5 times as long in all (sleeping: the cores may be
- * busy): a step takes about backward plus what is left after it, far from the sum. */
-static void check_overlap(bool shares)
-{
-    enum { BUCKETS = 8, N = BUCKETS * BLOCK };
-    const double d = 0.05, backward_s = 0.6;
+/* A step whose backward sleeps (the cores may be busy) before it reports each of `buckets` buckets. All in seconds. */
+typedef struct Step {
+    double backward, whole, hidden, exposed;
     int early, buckets;
-    double hidden, exposed;
-    ProcessGroup *slow = wrap(world, shares, d);
-    Gradients *g = make(slow, N, 1, false, BLOCK * 4);
+} Step;
 
+static Step slow_step(ProcessGroup *slow, int buckets, double sleep)
+{
+    Step s;
+    Gradients *g = make(slow, (int64_t)buckets * BLOCK, 1, false, BLOCK * 4);
     assert_int_equal(group_barrier(world), OK);
-    gradients_times(g, &hidden, &exposed);
+    gradients_times(g, &s.hidden, &s.exposed);
     double begin = clock_seconds();
     assert_int_equal(gradients_begin(g, true, true), OK);
-    for (int k = 0; k < BUCKETS; k++) {
-        sleep_s(backward_s / BUCKETS);
+    for (int k = 0; k < buckets; k++) {
+        sleep_s(sleep);
         gradients_ready(g, (int64_t)k * BLOCK, (int64_t)(k + 1) * BLOCK);
     }
+    s.backward = clock_seconds() - begin;
     assert_int_equal(gradients_end(g), OK);
     assert_int_equal(gradients_finish(g, NULL), OK);
-    double took = clock_seconds() - begin;
-    gradients_counts(g, &early, &buckets);
-    gradients_times(g, &hidden, &exposed);
-    if (world->size > 1) {
-        assert_int_equal(buckets, BUCKETS);
-        assert_true(early >= BUCKETS - 3);
-        assert_true(hidden > 0.5 * BUCKETS * d);
-        assert_true(exposed < 0.5 * BUCKETS * d);
-    }
-    if (took > backward_s + 0.6 * BUCKETS * d)
-        fail_msg("%.3f s: backward %.3f, buckets %.3f", took, backward_s, BUCKETS * d);
+    s.whole = clock_seconds() - begin;
+    gradients_counts(g, &s.early, &s.buckets);
+    gradients_times(g, &s.hidden, &s.exposed);
     gradients_free(g);
+    return s;
+}
+
+enum { TRIES = 5 }; /* other programs make a step longer; none makes one shorter that waits for each bucket */
+
+static bool everybody(bool mine)
+{
+    int64_t fails = !mine;
+    assert_int_equal(group_max_i64(world, &fails, 1), OK);
+    return !fails;
+}
+
+/* Eight buckets that each take d longer, and a backward that takes 1.5 times as long in all: what comes after it is what is left, not 8 d. */
+static void check_overlap(bool shares)
+{
+    enum { BUCKETS = 8 };
+    const double d = 0.03;
+    Step s = {0};
+    bool hides = world->size == 1;
+    ProcessGroup *slow = wrap(world, shares, d);
+    for (int i = 0; i < TRIES && !hides; i++) {
+        s = slow_step(slow, BUCKETS, 1.5 * d);
+        assert_int_equal(s.buckets, BUCKETS);
+        assert_true(s.hidden + s.exposed >= 0.99 * BUCKETS * d);
+        hides = everybody(s.early >= BUCKETS - 3 && s.whole - s.backward < 0.5 * BUCKETS * d && s.hidden > 0.5 * BUCKETS * d &&
+                          s.exposed < 0.5 * BUCKETS * d);
+    }
+    if (!hides)
+        fail_msg("backward %.3f s, step %.3f s, buckets %.3f s, %.3f hidden, %.3f exposed, %d early", s.backward, s.whole, BUCKETS * d,
+                 s.hidden, s.exposed, s.early);
     wrapper_close(slow);
 }
 
@@ -344,23 +366,17 @@ static void communication_hides_behind_backward(void **state)
 static void slow_buckets_are_the_limit_and_not_the_sum(void **state)
 {
     (void)state;
-    enum { BUCKETS = 4, N = BUCKETS * BLOCK };
-    const double d = 0.15;
+    enum { BUCKETS = 5 };
+    const double d = 0.1;
+    Step s = {0};
+    bool is_limit = world->size == 1;
     ProcessGroup *slow = wrap(world, true, d);
-    Gradients *g = make(slow, N, 1, false, BLOCK * 4);
-    assert_int_equal(group_barrier(world), OK);
-    double begin = clock_seconds();
-    assert_int_equal(gradients_begin(g, true, true), OK);
-    for (int k = 0; k < BUCKETS; k++) {
-        sleep_s(0.1);
-        gradients_ready(g, (int64_t)k * BLOCK, (int64_t)(k + 1) * BLOCK);
+    for (int i = 0; i < TRIES && !is_limit; i++) {
+        s = slow_step(slow, BUCKETS, 0.7 * d);
+        assert_true(s.whole >= BUCKETS * d);
+        is_limit = everybody(s.whole < BUCKETS * d + 0.6 * s.backward);
     }
-    assert_int_equal(gradients_end(g), OK);
-    assert_int_equal(gradients_finish(g, NULL), OK);
-    double took = clock_seconds() - begin;
-    if (world->size > 1) assert_true(took >= BUCKETS * d);
-    assert_true(took < 0.1 * BUCKETS + 0.8 * BUCKETS * d);
-    gradients_free(g);
+    if (!is_limit) fail_msg("backward %.3f s, step %.3f s, buckets %.3f s", s.backward, s.whole, BUCKETS * d);
     wrapper_close(slow);
 }
 
