@@ -75,6 +75,10 @@ typedef struct Kernels {
      * Floor: 2*rows*in*out FLOPs at the rate of GEMM; bias and activation ride on the tile that is in cache. */
     void (*linear_forward)(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight, const void *bias,
                            int64_t rows, int64_t in, int64_t out, WeightLayout layout, Activation act);
+    /* The same for generation: no bit of a row depends on how many rows there are (a library's do), and few rows are fast. NULL: linear_forward
+     * is so. Floor with few rows: 4*in*out bytes read. */
+    void (*linear_forward_alone)(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight, const void *bias,
+                                 int64_t rows, int64_t in, int64_t out, WeightLayout layout, Activation act);
     /* dx [rows, in] = dy W^T */
     void (*linear_backward_input)(Stream *s, Dtype dtype, void *dx, const void *dy, const void *weight, int64_t rows, int64_t in,
                                   int64_t out, WeightLayout layout, bool accumulate);

@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "kernels/cpu/families.h"
+#include "kernels/cpu/product.h"
 #include "kernels/gemm.h"
 
 enum { STRIP = 64 }; /* columns of one task of a column sum: four cache lines, registers for every instruction set */
@@ -39,6 +40,21 @@ static void linear_forward(Stream *s, Dtype dtype, void *y, void *pre, const voi
     bool plain = !e.bias && !e.pre && act == ACT_NONE;
     gemm(s, false, layout == OUT_IN, rows, out, in, x, in, weight, layout == OUT_IN ? in : out, y, out, false,
          plain ? NULL : finish_tile, &e);
+}
+
+/* By our own kernels whatever the library is. */
+static void linear_forward_alone(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight, const void *bias,
+                                 int64_t rows, int64_t in, int64_t out, WeightLayout layout, Activation act)
+{
+    assert(dtype == DTYPE_F32 && (pre != y || !pre || act == ACT_NONE));
+    if (!rows || !in || !out) {
+        linear_forward(s, dtype, y, pre, x, weight, bias, rows, in, out, layout, act);
+        return;
+    }
+    Epilogue e = {.bias = bias, .pre = pre == y ? NULL : pre, .out = out, .act = act};
+    Product p = {.trans_b = layout == OUT_IN, .m = rows, .n = out, .k = in, .lda = in, .ldb = layout == OUT_IN ? in : out, .ldc = out, .a = x,
+                 .b = weight, .c = y, .alpha = 1, .epilogue = e.bias || e.pre || act != ACT_NONE ? finish_tile : NULL, .context = &e};
+    VARIANT(product_alone)(s, &p);
 }
 
 static void linear_backward_input(Stream *s, Dtype dtype, void *dx, const void *dy, const void *weight, int64_t rows, int64_t in,
@@ -85,6 +101,7 @@ static void linear_backward_weight(Stream *s, Dtype dtype, float *dweight, float
 void VARIANT(linear_install)(Kernels *k)
 {
     k->linear_forward = linear_forward;
+    k->linear_forward_alone = linear_forward_alone;
     k->linear_backward_input = linear_backward_input;
     k->linear_backward_weight = linear_backward_weight;
 }

@@ -16,7 +16,8 @@ typedef struct Product {
 
 #define PRODUCT_DECLARED(isa)                    \
     void product_serial_##isa(const Product *p); \
-    void product_pool_##isa(Stream *s, const Product *p);
+    void product_pool_##isa(Stream *s, const Product *p); \
+    void product_alone_##isa(Stream *s, const Product *p); /* the same bits, fast with few rows too */
 PRODUCT_DECLARED(base)
 PRODUCT_DECLARED(avx2)
 PRODUCT_DECLARED(avx512)
