@@ -1,4 +1,8 @@
-/* Keys and values of the tokens that were read already, for generation: each step computes only its new rows. */
+/* Keys and values of the tokens that were read already, for generation: each step computes only its new rows.
+ *
+ *     kv_cache_begin(cache, seqs, &batch)    the batch's sequence i continues the cached sequence seqs[i]
+ *     tape->cache = cache; model_forward(…)  attention sees the past, and stores the new rows
+ *     kv_cache_advance(cache)                the new rows are past */
 #ifndef HONE_NN_KV_CACHE_H
 #define HONE_NN_KV_CACHE_H
 
@@ -6,16 +10,17 @@
 
 typedef struct KvCache KvCache;
 
-/* Room for `capacity` tokens in each of num_seqs sequences; width: kv_heads * head_dim. f32. */
+/* Room for `capacity` tokens in each of num_seqs sequences; width: kv_heads * head_dim. f32. Memory is taken as it is filled. */
 Status kv_cache_new(int num_layers, int num_seqs, int64_t capacity, int64_t width, KvCache **out);
-void kv_cache_free(KvCache *c);
+void kv_cache_free(KvCache *c); /* NULL is fine */
 int64_t kv_cache_length(const KvCache *c, int seq);
-void kv_cache_truncate(KvCache *c, int seq, int64_t length);
-/* Chooses the cached sequences that the next batch's sequences continue: batch sequence i is cache sequence seqs[i] (borrowed). */
-void kv_cache_select(KvCache *c, const int *seqs);
-/* After a forward pass over `batch`: its rows are part of the past. Fails, before, when a sequence would outgrow the capacity. */
-Status kv_cache_check(const KvCache *c, const Batch *batch);
-void kv_cache_advance(KvCache *c, const Batch *batch);
+void kv_cache_truncate(KvCache *c, int seq, int64_t length); /* forgets what comes after the first `length` tokens */
+/* `to` continues as `from` does: several answers to one prompt. */
+void kv_cache_copy(KvCache *c, int from, int to);
+/* Before a forward pass over `batch` (borrowed until advance): seqs [num_seqs] ascending. Fails when a sequence would outgrow the capacity. */
+Status kv_cache_begin(KvCache *c, const int *seqs, const Batch *batch);
+/* After it: its rows are part of the past. */
+void kv_cache_advance(KvCache *c);
 
 /* op_attention in evaluation, over the past and the new rows, which are stored. */
 Tensor *kv_cache_attention(Tape *t, KvCache *c, int layer, Tensor *q, Tensor *k, Tensor *v, const AttentionSpec *spec);
