@@ -20,27 +20,32 @@ static int early_rank(void)
     return 0;
 }
 
+static int leave_with;
 static void leave(int signal_number)
 {
     (void)signal_number;
-    _exit(status_exit_code(STATUS_USAGE));
+    _exit(leave_with);
 }
 
-/* Every rank finds the same fault in a command line. The others wait before they tell: where rank 0 has told it, the
- * launcher ends them meanwhile, and srun hands on the greatest status that it sees. */
+/* A launcher ends the other ranks as soon as one has left with an error: those who have nothing to say leave last, with
+ * their own status, since srun hands on the greatest that it sees. */
+static void let_others_speak(Status st, int wait_ms)
+{
+    leave_with = status_exit_code(st);
+    signal(SIGTERM, leave);
+    usleep((useconds_t)wait_ms * 1000);
+}
+
+/* Every rank finds the same fault in a command line, and is stopped at the same step: rank 0 tells it. A fault of one
+ * rank alone is told by that one; the others have no message. */
 static void tell(Status st, int rank)
 {
-    if (rank > 0 && !*status_message()) return; /* another rank tells it */
-    if (st == STATUS_STOPPED) {
-        log_info("%s",
-                 *status_message() ? status_message() : "stopped on request; run the same command again to go on");
-        return;
-    }
-    if (st == STATUS_USAGE && rank > 0) {
-        signal(SIGTERM, leave);
-        usleep(2500 * 1000);
-    }
-    log_error("%s", *status_message() ? status_message() : status_name(st));
+    const char *message = status_message();
+    if (rank > 0 && st == STATUS_USAGE && *message) let_others_speak(st, 2500);
+    else if (!*message || (rank > 0 && st == STATUS_STOPPED)) let_others_speak(st, 500);
+    if (!*message && rank == 0) message = status_name(st);
+    if (st == STATUS_STOPPED) log_info("%s", message); /* of rank 0 only */
+    else if (*message) log_error("%s", message);
 }
 
 static Status run(int argc, char **argv)
