@@ -93,6 +93,14 @@ done:
     return st;
 }
 
+/* A log that cannot be written (a full disk) is said once and leaves its mark on the exit status; the run trains on. */
+static void note_failure(Trainer *tr, Status st)
+{
+    if (!st) return;
+    if (!tr->log_failed) log_error("%s; training goes on", status_message());
+    tr->log_failed = true;
+}
+
 /* Everywhere an entry goes. */
 static Status write_entry(Trainer *tr, LogEntry *entry)
 {
@@ -101,10 +109,10 @@ static Status write_entry(Trainer *tr, LogEntry *entry)
     TRY(state_log(&tr->state, entry));
     if (!speaks(tr)) return OK;
     progress_log(tr->progress, entry);
-    TRY(jsonl_log(tr->jsonl, entry));
-    TRY(tensorboard_log(tr->tensorboard, tr->global_step, entry));
+    note_failure(tr, jsonl_log(tr->jsonl, entry));
+    note_failure(tr, tensorboard_log(tr->tensorboard, tr->global_step, entry));
     if (timing_now() - tr->picture_s > PICTURE_S) {
-        TRY(curves_write(&tr->state, base_name(tr->args->output_dir), tr->picture));
+        note_failure(tr, curves_write(&tr->state, base_name(tr->args->output_dir), tr->picture));
         tr->picture_s = timing_now();
     }
 done:

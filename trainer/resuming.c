@@ -62,14 +62,14 @@ Status trainer_resume(Trainer *tr)
     Checkpoint from;
     bool found = false;
     const char *spec = tr->args->resume_from_checkpoint;
-    if (spec) TRY(checkpoint_find(tr->store, spec, &from, &found));
+    if (spec) TRY(trainer_shared(tr, checkpoint_find(tr->store, spec, &from, &found)));
     if (!found) {
         if (spec) log_info("no checkpoint in %s yet: the run begins", tr->args->output_dir);
         TRY(trainer_agree(tr, trainer_load_weights(tr)));
         return OK;
     }
     TRY(trainer_agree(tr, load_checkpoint(tr, &from)));
-    TRY(checkpoint_resume(tr->store, &from));
+    TRY(trainer_shared(tr, checkpoint_resume(tr->store, &from)));
     find_best_again(tr, &from);
     stay_stopped(tr);
     if (tr->args->ignore_data_skip)

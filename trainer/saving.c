@@ -211,7 +211,8 @@ Status trainer_save_final(Trainer *tr)
         files_add_json(&files, "training_args.json", arguments_to_json(tr->args), 2);
         TRY(files_check(&files));
     }
-    TRY(checkpoint_save_model(tr->store, "model", tensors, tr->model->params.count, files.list, files.count));
+    TRY(trainer_shared(tr, checkpoint_save_model(tr->store, "model", tensors, tr->model->params.count, files.list,
+                                                 files.count)));
 done:
     files_free(&files);
     return st;

@@ -168,7 +168,7 @@ static Status open_store(Trainer *tr)
     tr->ranks = (RankGroup){.rank = tr->machine.group->rank, .size = tr->machine.group->size, .context = tr->machine.group,
                             .agree = rank_agree, .broadcast = rank_broadcast};
     CheckpointOptions options = {.output_dir = a->output_dir, .group = &tr->ranks, .save_total_limit = a->save_total_limit};
-    TRY(checkpoint_store_open(&options, &tr->store));
+    TRY(trainer_shared(tr, checkpoint_store_open(&options, &tr->store)));
     if (!a->resume_from_checkpoint && !a->overwrite_output_dir) {
         st = checkpoint_dir_in_use(tr->store) ? status_raise(STATUS_USAGE,
                                    "%s is not empty; set resume_from_checkpoint: true to go on with the run in it, overwrite_output_dir: true "

@@ -127,6 +127,9 @@ static Status finish(Trainer *tr)
     else if (checkpoint_failed(tr->store))
         st = status_raise(STATUS_IO, "a checkpoint could not be saved (see above); the finished model is in %s",
                           tr->args->output_dir);
+    else if (tr->log_failed)
+        st = status_raise(STATUS_IO, "a log could not be written (see above); the finished model is in %s",
+                          tr->args->output_dir);
     TRY(trainer_agree(tr, st));
 done:
     return st;
@@ -141,6 +144,13 @@ Status trainer_agree(Trainer *tr, Status mine)
         if (speaker >= 0 && speaker != tr->machine.group->rank) status_raise(st, "%s", ""); /* said elsewhere */
     }
     return st;
+}
+
+Status trainer_shared(Trainer *tr, Status st)
+{
+    if (!st || st == STATUS_COMM || tr->machine.group->size == 1) return st;
+    tr->agreed = true;
+    return tr->machine.group->rank == 0 ? st : status_raise(st, "%s", "");
 }
 
 /* A failure that the other ranks do not know of ends them too: they may be waiting for this one. */

@@ -74,6 +74,7 @@ typedef struct Trainer {
     bool improved;              /* the last evaluation was the best so far */
     bool stop_early;            /* early stopping */
     bool agreed;                /* a failure that all ranks know of */
+    bool log_failed;            /* a log could not be written: rank 0's */
 } Trainer;
 
 /* `hone train` in three parts: between init and run a caller may set the machine's group and the task (tests do: ranks that are slow, data that
@@ -92,6 +93,8 @@ Status trainer_open_training(Trainer *tr);       /* gradients, optimizer, schedu
 Status trainer_load_weights(Trainer *tr);        /* the model's own */
 /* All ranks learn whether one failed; from then on the failure is everybody's, and only the rank that failed first speaks. */
 Status trainer_agree(Trainer *tr, Status mine);
+/* A failure that a collective call gave to all ranks: rank 0 speaks. */
+Status trainer_shared(Trainer *tr, Status st);
 /* A failure that the other ranks do not know of is printed and ends them too. */
 void trainer_end_all(Trainer *tr, Status st);
 Status trainer_dry_run(Trainer *tr);

@@ -1,0 +1,69 @@
+#!/bin/bash
+# Stopping on request: SIGUSR1 through mpirun, SIGTERM and SIGINT to a single process, max_time. The step is saved, the reason said, the
+# status is 75, and the same command goes on to the same bits. Argument: the path of hone.
+. "$(dirname "$0")/../support/runs.sh"
+# Long enough that a signal meets it at work: some seconds, of which few are run.
+long="--max_steps 30000 --max_train_samples 2000 --save_steps 50000 --logging_steps 20 --logging_strategy steps"
+
+# started RANKS OUT [key value …]: in the background; returns when it has logged its first steps
+started() {
+    command_line "$@" $long
+    "${line[@]}" >"$dir/log" 2>&1 </dev/null &
+    pid=$!
+    for _ in $(seq 400); do
+        ! grep -q "'loss'" "$dir/log" || return
+        sleep 0.02
+    done
+    fail "it does not begin"
+}
+ended() { wait $pid; status=$?; }
+steps_saved() { ls "$dir/$1" | sed -n 's/^checkpoint-//p'; }
+
+stopped() { # NAME REASON OUT
+    must 75 "$1"
+    says "$1" "^hone: stopped at step [0-9]+ of 30000 by $2; run the same command with resume_from_checkpoint: true and it goes on"
+    equal "$1, one checkpoint" "$(steps_saved $3 | wc -l)" 1
+    grep -q "stopped at step $(steps_saved $3) of" "$dir/log" || fail "$1: the step that is saved is not the one it says"
+    [ ! -e "$dir/$3/model.safetensors" ] || fail "$1: a finished model of a run that is not finished"
+    [ ! -e "$dir/$3/.hone.lock" ] || fail "$1: the lock stays"
+}
+
+for signal in TERM INT USR1; do
+    rm -rf "$dir/one"
+    started 1 one; kill -$signal $pid; ended
+    says "SIG$signal" "^hone: SIG$signal: stopping after this step and a save"
+    stopped "SIG$signal" SIG$signal one
+done
+first=$(steps_saved one)
+started 1 one --resume_from_checkpoint true; kill -USR1 $pid; ended
+must 75 "a second stop"
+says "a second stop" "resumed from .*/checkpoint-$first at step $first"
+
+started 2 two; kill -USR1 $pid; ended
+stopped "USR1 to mpirun" SIGUSR1 two
+equal "USR1 to mpirun, said once" "$(grep -c 'stopped at step' "$dir/log")" 1
+first=$(steps_saved two)
+train 2 two $long --max_steps $((first + 10)) --resume_from_checkpoint true; must 0 "the rest, on two ranks"
+says "the rest, on two ranks" "resumed from .*/checkpoint-$first at step $first"
+
+started 1 twice; kill -TERM $pid
+kill -TERM $pid 2>/dev/null; ended
+case $status in 75 | 143) ;; *) fail "SIGTERM twice: status $status" ;; esac
+
+train 1 time $long --max_time 0.5
+stopped "max_time" max_time time
+says "max_time" "max_time is over: stopping after this step and a save"
+train 2 time2 $long --max_time 1
+stopped "max_time on two ranks" max_time time2
+
+# The same bits: stopped wherever the clock says, until it is done.
+short="--max_steps 400 --max_train_samples 200 --save_steps 150 --logging_steps 7"
+train 1 whole $short; must 0 "unbroken"
+for start in $(seq 40); do
+    train 1 broken $short --max_time 0.12 --resume_from_checkpoint true
+    [ $status = 75 ] || break
+done
+must 0 "in pieces"
+[ "$start" -gt 1 ] || fail "it was never stopped"
+same "in $start pieces" whole broken
+finish
