@@ -9,7 +9,7 @@
 #include "trainer/base/log.h"
 #include "trainer/cli/cli.h"
 
-/* The rank that a launcher gave, before MPI is asked: only rank 0 talks. */
+/* The rank that a launcher gave, before MPI is asked: only rank 0 talks. -1: no launcher. */
 static int early_rank(void)
 {
     static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK"};
@@ -17,7 +17,7 @@ static int early_rank(void)
         const char *text = getenv(names[i]);
         if (text && *text) return atoi(text);
     }
-    return 0;
+    return -1;
 }
 
 static int leave_with;
@@ -36,14 +36,14 @@ static void let_others_speak(Status st, int wait_ms)
     usleep((useconds_t)wait_ms * 1000);
 }
 
-/* Every rank finds the same fault in a command line, and is stopped at the same step: rank 0 tells it. A fault of one
- * rank alone is told by that one; the others have no message. */
+/* Every rank finds the same fault in a command line, and is stopped at the same step: rank 0 tells it. Without a message
+ * another rank tells it, or this one has told it. */
 static void tell(Status st, int rank)
 {
     const char *message = status_message();
     if (rank > 0 && st == STATUS_USAGE && *message) let_others_speak(st, 2500);
     else if (!*message || (rank > 0 && st == STATUS_STOPPED)) let_others_speak(st, 500);
-    if (!*message && rank == 0) message = status_name(st);
+    if (!*message && rank < 0) message = status_name(st);
     if (st == STATUS_STOPPED) log_info("%s", message); /* of rank 0 only */
     else if (*message) log_error("%s", message);
 }
@@ -70,7 +70,7 @@ int main(int argc, char **argv)
         return 2;
     } else {
         int rank = early_rank();
-        log_set(LOG_INFO, rank);
+        log_set(LOG_INFO, rank > 0 ? rank : 0);
         Status st = run(argc, argv);
         if (st != OK) {
             fflush(stdout);

@@ -66,14 +66,53 @@ static Status load_weights(Trainer *tr)
     return OK;
 }
 
+/* `theirs` is rank 0's: a line a key, in the same order. */
+static Status compare_configs(const char *mine, const char *theirs)
+{
+    while (*mine && *theirs) {
+        size_t m = strcspn(mine, "\n"), t = strcspn(theirs, "\n"), name = strcspn(mine, "=");
+        if (m != t || memcmp(mine, theirs, m))
+            return status_raise(STATUS_USAGE, "`%.*s` is %.*s here and %.*s on rank 0; all ranks must be given the same config", (int)name, mine,
+                                (int)(m - name - 1), mine + name + 1, (int)(t - name - 1), theirs + name + 1);
+        mine += m + (mine[m] == '\n'), theirs += t + (theirs[t] == '\n');
+    }
+    return OK;
+}
+
+static Status check_config(Trainer *tr)
+{
+    Status st = OK;
+    ProcessGroup *group = tr->machine.group;
+    Text text = {0};
+    char *theirs = NULL;
+    arguments_fingerprint(tr->args, &text);
+    uint64_t size = text.failed ? 0 : text.size;
+    TRY(group_broadcast(group, &size, sizeof size, 0));
+    if (text.failed || !(theirs = calloc(1, size + 1))) st = status_raise(STATUS_MEMORY, "out of memory");
+    TRY(trainer_agree(tr, st));
+    if (group->rank == 0) memcpy(theirs, text.data, size);
+    TRY(group_broadcast(group, theirs, size, 0));
+    TRY(trainer_agree(tr, compare_configs(text.data, theirs)));
+done:
+    free(theirs);
+    text_free(&text);
+    return st;
+}
+
+/* A file may be another one on another host. */
+static Status check_data(Trainer *tr)
+{
+    uint64_t sets[2] = {tr->train_set ? dataset_fingerprint(tr->train_set) : 0, tr->eval_set ? dataset_fingerprint(tr->eval_set) : 0};
+    return trainer_agree(tr, group_check_equal(tr->machine.group, "the data", group_hash(sets, sizeof sets)));
+}
+
 Status trainer_open(Trainer *tr, bool training)
 {
     Status st = OK;
-    Text text = {0};
     TRY(machine_open(tr->args, &tr->machine));
-    arguments_fingerprint(tr->args, &text);
-    TRY(group_check_equal(tr->machine.group, "the config", group_hash(text.data, text.size)));
+    TRY(check_config(tr));
     TRY(trainer_agree(tr, open_alone(tr, training)));
+    TRY(check_data(tr));
     TRY(tape_open(&tr->tape, tr->machine.k, tr->machine.stream, &tr->model->params));
     tr->tape.seed = (uint64_t)tr->args->seed;
     tr->tape.checkpointing = tr->args->activation_checkpointing > 0;
@@ -85,7 +124,6 @@ Status trainer_open(Trainer *tr, bool training)
         TRY(trainer_agree(tr, load_weights(tr)));
     }
 done:
-    text_free(&text);
     return st;
 }
 
@@ -199,7 +237,8 @@ Status trainer_open_training(Trainer *tr)
     TRY(open_optimizer(tr));
     TRY(trainer_resume(tr)); /* or the model's own weights */
     if (tr->machine.group->size > 1)
-        TRY(group_check_equal(tr->machine.group, "the parameters", XXH3_64bits(ps->weights, (size_t)ps->flat_count * sizeof(float))));
+        TRY(trainer_agree(tr, group_check_equal(tr->machine.group, "the parameters",
+                                                XXH3_64bits(ps->weights, (size_t)ps->flat_count * sizeof(float)))));
     TRY(sampler_new(&tr->sampler_config, &tr->sampler));
     LoaderConfig loader = {.dataset = tr->train_set, .sampler = tr->sampler, .rank = tr->machine.group->rank,
                            .first_update = tr->global_step, .last_update = tr->max_steps, .collate = tr->task->collate, .context = &tr->context};

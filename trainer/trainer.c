@@ -139,9 +139,10 @@ Status trainer_agree(Trainer *tr, Status mine)
 {
     int speaker = -1;
     Status st = group_agree(tr->machine.group, mine, &speaker);
-    if (st && tr->machine.group->size > 1) {
+    if (st && speaker >= 0 && tr->machine.group->size > 1) {
         tr->agreed = true;
-        if (speaker >= 0 && speaker != tr->machine.group->rank) status_raise(st, "%s", ""); /* said elsewhere */
+        if (speaker == tr->machine.group->rank) log_error("%s", status_message()); /* now: who leaves first ends the others */
+        status_raise(st, "%s", "");
     }
     return st;
 }

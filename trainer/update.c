@@ -124,9 +124,11 @@ Status trainer_update(Trainer *tr, const Step *step, double *loss)
     tr->last_norm = sqrt(norm_squared);
     tr->last_rate = schedule_at(&tr->schedule, tr->global_step);
     if (!isfinite(tr->last_norm) || !isfinite(*loss)) {
-        if (tr->args->on_nan == ON_NAN_STOP)
-            RAISE(NUMERIC, "step %lld: loss %g, gradient norm %g; lower learning_rate, or set on_nan: skip. The last checkpoint is good",
-                  (long long)tr->global_step + 1, *loss, tr->last_norm);
+        if (tr->args->on_nan == ON_NAN_STOP) { /* on all ranks alike */
+            st = status_raise(STATUS_NUMERIC, "step %lld: loss %g, gradient norm %g; lower learning_rate, or set on_nan: skip. The last checkpoint "
+                              "is good", (long long)tr->global_step + 1, *loss, tr->last_norm);
+            TRY(trainer_agree(tr, st));
+        }
         tr->skipped_steps++;
         log_warning("step %lld is skipped: loss %g, gradient norm %g", (long long)tr->global_step + 1, *loss, tr->last_norm);
     } else {

@@ -88,8 +88,8 @@ static void a_different_rank_is_named(void **state)
     assert_int_equal(group_check_equal(world, "the config", group_hash("abc", 3)), OK);
     if (world->size < 3) return; /* of two, neither is the majority */
     uint64_t hash = group_hash(world->rank == last ? "abd" : "abc", 3);
-    assert_int_equal(group_check_equal(world, "the config", hash), STATUS_COMM);
-    snprintf(name, sizeof name, "the config differs on rank %d (", last);
+    assert_int_equal(group_check_equal(world, "the config", hash), STATUS_USAGE);
+    snprintf(name, sizeof name, "the config must be the same on all ranks; rank %d (", last);
     assert_non_null(strstr(status_message(), name));
 }
 
@@ -97,7 +97,7 @@ static void of_two_different_ranks_rank_0_is_right(void **state)
 {
     (void)state;
     if (world->size != 2) return;
-    assert_int_equal(group_check_equal(world, "model.safetensors", (uint64_t)world->rank), STATUS_COMM);
+    assert_int_equal(group_check_equal(world, "model.safetensors", (uint64_t)world->rank), STATUS_USAGE);
     assert_non_null(strstr(status_message(), "rank 1 ("));
 }
 

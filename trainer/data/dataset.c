@@ -100,6 +100,28 @@ static Status check_ragged(Dataset *d, const char *path)
     return OK;
 }
 
+static bool in_range(const CacheColumnInfo *info, const int32_t *x, int64_t n)
+{
+    const int32_t least = info->least, most = info->most;
+    int outside = 0;
+    for (int64_t i = 0; i < n; i++) outside |= (x[i] < least) | (x[i] > most);
+    return !outside;
+}
+
+/* An id is trusted to be below the vocabulary's size because dataset_range says so, not because somebody looks again. */
+static Status check_ranges(const Dataset *d, const char *path)
+{
+    const CacheHeader *h = d->header;
+    const int64_t lists = h->columns == 1 ? 1 : h->count * h->columns;
+    for (int64_t i = 0; i < lists; i++) {
+        const int c = (int)(i % h->columns);
+        const Span s = h->columns == 1 ? (Span){d->data, (int64_t)(h->data_bytes / sizeof(int32_t))}
+                                       : dataset_get(d, c, i / h->columns);
+        if (!in_range(&h->column[c], s.data, s.length)) return not_right(path, "a value outside the range that it tells");
+    }
+    return OK;
+}
+
 Status cache_file_open(const char *path, const uint64_t key[2], Dataset **out)
 {
     Status st = OK;
@@ -114,6 +136,7 @@ Status cache_file_open(const char *path, const uint64_t key[2], Dataset **out)
     TRY(check_hash(path, d->header, d->map_bytes));
     TRY(d->header->stride ? check_fixed(d, path) : check_ragged(d, path));
     d->data = (const int32_t *)((const char *)d->map + CACHE_HEADER);
+    TRY(check_ranges(d, path));
     d->count = d->header->count;
     d->cached = true;
     *out = d;
@@ -171,6 +194,12 @@ void dataset_range(const Dataset *d, int column, int32_t *least, int32_t *most)
 void dataset_select(Dataset *d, int64_t n)
 {
     if (n >= 0 && n < d->count) d->count = n;
+}
+
+uint64_t dataset_fingerprint(const Dataset *d)
+{
+    const uint64_t what[] = {d->header->key[0], d->header->key[1], (uint64_t)d->count};
+    return XXH3_64bits(what, sizeof what);
 }
 
 bool dataset_was_cached(const Dataset *d)

@@ -26,6 +26,8 @@ int64_t dataset_longest(const Dataset *d, int column); /* of all its examples; 0
 void dataset_range(const Dataset *d, int column, int32_t *least, int32_t *most);
 /* Keeps the first n examples (max_train_samples); n < 0 or beyond the end keeps all. */
 void dataset_select(Dataset *d, int64_t n);
+/* Of the files and settings that it was made from, and of how many examples are kept: equal where the examples are. */
+uint64_t dataset_fingerprint(const Dataset *d);
 bool dataset_was_cached(const Dataset *d); /* found, not made, by dataset_open_… */
 void dataset_free(Dataset *d);             /* NULL is fine */
 

@@ -174,8 +174,8 @@ Status group_check_equal(ProcessGroup *pg, const char *what, uint64_t hash)
         snprintf(names + used, sizeof names - used, "%s%d (%.63s)", used ? ", " : "", r, all[r].host);
     }
     if (different)
-        RAISE(COMM, "%s differs on rank%s %s%s from the other ranks; all ranks must be given the same", what,
-              different > 1 ? "s" : "", names, different > NAMED_RANKS ? ", …" : "");
+        RAISE(USAGE, "%s must be the same on all ranks; rank%s %s%s differ%s from the others", what,
+              different > 1 ? "s" : "", names, different > NAMED_RANKS ? ", …" : "", different > 1 ? "" : "s");
 done:
     free(all);
     return st;
