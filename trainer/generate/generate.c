@@ -1,0 +1,239 @@
+/* See generate.h. Everything that a run of generate() needs is allocated at its start; a step allocates nothing. */
+#include "trainer/generate/generate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/generate/logits.h"
+#include "trainer/nn/kv_cache.h"
+
+/* Rows and prompts of a pass over prompts: bounds its memory; no bit depends on it. */
+enum { READ_AT_ONCE = 4096, PROMPTS_AT_ONCE = 64 };
+
+struct Generator {
+    const Model *model;
+    Kernels k; /* the backend's, with products of which no bit depends on the number of rows */
+    Tape tape;
+    Logits logits;
+};
+
+/* One call of generate(). */
+typedef struct Run {
+    Generator *g;
+    const GenerationConfig *config;
+    KvCache *cache;
+    GeneratedText *texts;
+    int64_t *most, first; /* most [texts]: tokens in all */
+    int num_texts, answers; /* answers: to one prompt */
+    TokenReady *token;
+    void *context;
+    int *live, num_live;    /* texts that go on, ascending */
+    int32_t *ids, *positions, *cu, *sample; /* of a pass */
+} Run;
+
+Status generator_new(const Model *model, const Kernels *k, Stream *stream, Generator **out)
+{
+    Status st = OK;
+    Generator *g = calloc(1, sizeof *g);
+    if (!g) RAISE(MEMORY, "out of memory");
+    g->model = model;
+    g->k = *k;
+    if (k->linear_forward_alone) g->k.linear_forward = k->linear_forward_alone;
+    TRY(logits_open(model->vocab_size, &g->logits));
+    TRY(tape_open(&g->tape, &g->k, stream, NULL));
+    *out = g;
+    return OK;
+done:
+    generator_free(g);
+    return st;
+}
+
+void generator_free(Generator *g)
+{
+    if (!g) return;
+    if (g->tape.k) tape_close(&g->tape);
+    logits_close(&g->logits);
+    free(g);
+}
+
+/* ---- lengths ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Tokens of a text in all (transformers: _prepare_generated_length), not yet held to what the model can read. */
+static int64_t wanted_length(const GenerationConfig *c, int64_t prompt)
+{
+    if (c->max_new_tokens >= 0) return prompt + c->max_new_tokens;
+    return c->max_length >= 0 ? c->max_length : prompt + 20;
+}
+
+static Status begin_text(Run *r, const Prompt *prompt, int64_t number, Arena *arena, GeneratedText *text, int64_t *most)
+{
+    Status st = OK;
+    const Model *m = r->g->model;
+    int32_t bos = (int32_t)r->config->bos_token_id;
+    int64_t given = prompt->count ? prompt->count : 1;
+    const int32_t *ids = prompt->count ? prompt->ids : &bos;
+    if (!prompt->count && bos < 0)
+        RAISE(USAGE, "text %lld is empty, and the model names no bos_token_id to begin with; write a text, or give --bos_token_id", (long long)number + 1);
+    for (int64_t i = 0; i < given; i++)
+        if (ids[i] < 0 || ids[i] >= m->vocab_size)
+            RAISE(FORMAT, "text %lld: token id %d is beyond the model's %lld; is the tokenizer the model's own?", (long long)number + 1, (int)ids[i],
+                  (long long)m->vocab_size);
+    *most = wanted_length(r->config, given);
+    if (given >= m->max_positions)
+        RAISE(USAGE, "text %lld has %lld tokens; the model reads %lld, which leaves no room for an answer: shorten it", (long long)number + 1,
+              (long long)given, (long long)m->max_positions);
+    if (given >= *most)
+        RAISE(USAGE, "text %lld has %lld tokens, and max_length is %lld with them; raise it, or set max_new_tokens", (long long)number + 1,
+              (long long)given, (long long)*most);
+    text->finish = *most > m->max_positions ? FINISH_POSITIONS : FINISH_LENGTH;
+    if (*most > m->max_positions) *most = m->max_positions;
+    TRY_NEW(arena, text->ids, *most);
+    memcpy(text->ids, ids, (size_t)given * sizeof *ids);
+    text->prompt = text->count = given;
+done:
+    return st;
+}
+
+/* ---- passes ------------------------------------------------------------------------------------------------------------------------- */
+
+/* The scores after the last row of each sequence of the batch. [num_seqs, vocab] on the tape; NULL: the tape has failed. */
+static const float *last_scores(Tape *t, const Model *m, Tensor *hidden, const Batch *batch)
+{
+    if (!hidden) return NULL;
+    Tensor *last = hidden;
+    if (batch->rows != batch->num_seqs) {
+        last = tape_new(t, hidden->dtype, batch->num_seqs, hidden->cols);
+        for (int i = 0; last && i < batch->num_seqs; i++)
+            t->k->copy(t->stream, (float *)last->data + i * hidden->cols, (const float *)hidden->data + (batch->cu_seqlens[i + 1] - 1) * hidden->cols,
+                       (size_t)hidden->cols * sizeof(float));
+    }
+    Tensor *scores = last ? op_linear(t, last, &m->head->value, NULL, OUT_IN, ACT_NONE) : NULL;
+    return scores ? scores->data : NULL;
+}
+
+/* Reads what texts[which[i]] have beyond the cache. */
+static Status read_tokens(Run *r, const int *which, int count, const float **scores)
+{
+    Status st = OK;
+    Tape *t = &r->g->tape;
+    Batch b = {.num_seqs = count, .ids = r->ids, .position_ids = r->positions, .cu_seqlens = r->cu, .sample = r->sample};
+    for (int i = 0; i < count; i++) {
+        const GeneratedText *text = &r->texts[which[i]];
+        int64_t from = kv_cache_length(r->cache, which[i]), n = text->count - from;
+        r->cu[i] = (int32_t)b.rows;
+        for (int64_t j = 0; j < n; j++) r->ids[b.rows + j] = text->ids[from + j], r->positions[b.rows + j] = (int32_t)(from + j);
+        b.rows += n;
+        if (n > b.max_seqlen) b.max_seqlen = b.padded_width = (int32_t)n;
+    }
+    r->cu[count] = (int32_t)b.rows;
+    TRY(kv_cache_begin(r->cache, which, &b));
+    tape_begin(t, TAPE_EVAL, &b, 0);
+    t->cache = r->cache;
+    *scores = last_scores(t, r->g->model, model_forward(t, r->g->model, &b), &b);
+    TRY(tape_status(t));
+    stream_sync(t->stream);
+    kv_cache_advance(r->cache);
+done:
+    return st;
+}
+
+static bool ends(const GenerationConfig *c, int32_t id)
+{
+    for (int i = 0; i < c->eos_count; i++)
+        if (c->eos_token_id[i] == id) return true;
+    return false;
+}
+
+/* The next token of a text; it stays among the live ones unless it ends. */
+static Status take_token(Run *r, int which, const float *scores)
+{
+    Status st = OK;
+    GeneratedText *text = &r->texts[which];
+    Logits *l = &r->g->logits;
+    int32_t id;
+    memcpy(l->scores, scores, (size_t)l->vocab * sizeof *scores);
+    TRY(logits_choose(l, r->config, text->ids, text->count, text->prompt, r->first * r->answers + which, &id));
+    text->ids[text->count++] = id;
+    bool goes_on = !r->token || r->token(r->context, which, id);
+    if (ends(r->config, id)) text->finish = FINISH_EOS;
+    else if (!goes_on) text->finish = FINISH_CALLER;
+    else if (text->count < r->most[which]) r->live[r->num_live++] = which;
+done:
+    return st;
+}
+
+/* Every prompt is read once; the other answers to it go on from a copy. */
+static Status read_prompts(Run *r)
+{
+    Status st = OK;
+    for (int begin = 0, end; begin < r->num_texts; begin = end) {
+        int64_t rows = 0;
+        const float *scores;
+        int count = 0, prompts[PROMPTS_AT_ONCE];
+        for (end = begin; end < r->num_texts && count < PROMPTS_AT_ONCE; end += r->answers) {
+            rows += r->texts[end].count;
+            if (count && rows > READ_AT_ONCE) break;
+            prompts[count++] = end;
+        }
+        TRY(read_tokens(r, prompts, count, &scores));
+        for (int i = 0; i < count; i++)
+            for (int a = 0; a < r->answers; a++) {
+                if (a) kv_cache_copy(r->cache, prompts[i], prompts[i] + a);
+                TRY(take_token(r, prompts[i] + a, scores + i * r->g->model->vocab_size));
+            }
+    }
+done:
+    return st;
+}
+
+static Status run_to_the_end(Run *r)
+{
+    Status st = OK;
+    TRY(read_prompts(r));
+    while (r->num_live) {
+        const float *scores;
+        int count = r->num_live;
+        TRY(read_tokens(r, r->live, count, &scores));
+        r->num_live = 0;
+        for (int i = 0; i < count; i++) TRY(take_token(r, r->live[i], scores + i * r->g->model->vocab_size)); /* writes at i or before */
+    }
+done:
+    return st;
+}
+
+static Status allocate(Run *r, Arena *arena)
+{
+    Status st = OK;
+    int64_t rows = 0, longest = 0;
+    for (int i = 0; i < r->num_texts; i++) {
+        rows += r->texts[i].count;
+        longest = r->most[i] > longest ? r->most[i] : longest;
+    }
+    TRY_NEW(arena, r->live, r->num_texts + 1);
+    TRY_NEW(arena, r->ids, rows + 1);
+    TRY_NEW(arena, r->positions, rows + 1);
+    TRY_NEW(arena, r->cu, r->num_texts + 1);
+    TRY_NEW(arena, r->sample, r->num_texts + 1);
+    TRY(kv_cache_new((int)r->g->model->num_layers, r->num_texts, longest, r->g->model->kv_width, &r->cache));
+done:
+    return st;
+}
+
+Status generate(Generator *g, const GenerationConfig *config, const Prompt *prompts, int count, int64_t first, TokenReady *token, void *context,
+                Arena *arena, GeneratedText **texts)
+{
+    Status st = OK;
+    Run r = {.g = g, .config = config, .first = first, .answers = (int)config->num_return_sequences, .token = token, .context = context};
+    r.num_texts = count * r.answers;
+    TRY_NEW(arena, r.texts, r.num_texts + 1);
+    TRY_NEW(arena, r.most, r.num_texts + 1);
+    for (int i = 0; i < r.num_texts; i++)
+        TRY(begin_text(&r, &prompts[i / r.answers], first + i / r.answers, arena, &r.texts[i], &r.most[i]));
+    TRY(allocate(&r, arena));
+    TRY(run_to_the_end(&r));
+    *texts = r.texts;
+done:
+    g->tape.cache = NULL;
+    kv_cache_free(r.cache);
+    return st;
+}
