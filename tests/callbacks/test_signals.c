@@ -80,6 +80,21 @@ static void the_second_int_ends_the_process_by_the_signal(void **state)
     assert_int_equal(WTERMSIG(status), SIGINT);
 }
 
+static void an_ignored_int_stays_ignored(void **state)
+{
+    (void)state;
+    signal(SIGINT, SIG_IGN); /* as a shell's background job gets it */
+    pid_t pid = child("SIGTERM", 0);
+    signal(SIGINT, SIG_DFL);
+    kill(pid, SIGINT);
+    nap(100);
+    assert_int_equal(waitpid(pid, &(int){0}, WNOHANG), 0);
+    kill(pid, SIGTERM);
+    int status = status_of(pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ASKED);
+}
+
 static void usr1_may_come_many_times(void **state)
 {
     (void)state;
@@ -140,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usr1_term_and_int_ask),
         cmocka_unit_test(the_second_int_ends_the_process_by_the_signal),
+        cmocka_unit_test(an_ignored_int_stays_ignored),
         cmocka_unit_test(usr1_may_come_many_times),
         cmocka_unit_test(max_time_asks_when_it_is_over_and_not_before),
         cmocka_unit_test(a_time_that_is_over_at_the_start_asks_at_once),

@@ -23,11 +23,13 @@ static pthread_t waiter;
 static double deadline; /* on timing_now's clock; 0: none */
 static sigset_t old_mask;
 
+/* A SIGINT that is ignored stays ignored: a shell's background job must not be stopped by Ctrl-C to another. */
 static void watched(sigset_t *set)
 {
+    struct sigaction old;
     sigemptyset(set);
     sigaddset(set, SIGTERM);
-    sigaddset(set, SIGINT);
+    if (sigaction(SIGINT, NULL, &old) || old.sa_handler != SIG_IGN) sigaddset(set, SIGINT);
     sigaddset(set, SIGUSR1);
 }
 

@@ -5,7 +5,7 @@
  * (sigwait) and sets a flag that the loop asks after each update. Ranks then agree (an OR), save and leave with
  * status 75. Under mpirun SIGINT and SIGTERM are mpirun's: it gives its ranks a second, then SIGKILL; the flag costs
  * nothing there. A second SIGINT or SIGTERM ends the process at once with the signal's own status, as if nothing had
- * been blocked. */
+ * been blocked. A SIGINT that the parent had made ignored stays so. */
 #ifndef HONE_CALLBACKS_SIGNALS_H
 #define HONE_CALLBACKS_SIGNALS_H
 
