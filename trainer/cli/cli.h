@@ -20,7 +20,7 @@ typedef struct Command {
 
 #define COMMANDS(COMMAND)                                                                                              \
     COMMAND(args)                                                                                                      \
-    COMMAND(env) COMMAND(eval) COMMAND(help) COMMAND(inspect) COMMAND(launch) COMMAND(tokenize)                        \
+    COMMAND(env) COMMAND(eval) COMMAND(help) COMMAND(inspect) COMMAND(launch) COMMAND(pipeline) COMMAND(tokenize)      \
         COMMAND(train) /* sorted */
 #define COMMAND_DECLARE(name) extern const Command command_##name;
 COMMANDS(COMMAND_DECLARE)

@@ -17,7 +17,6 @@ static const struct {
     {"convert", "give a directory in the Hugging Face format"},
     {"estimate", "start the run with max_steps: 1 and watch its memory"},
     {"merge", "there are no adapters to merge"},
-    {"pipeline", "load the model with transformers"},
     {"predict", "use `hone pipeline`"},
     {"pull", "download the model's directory yourself"},
     {"push", "upload output_dir yourself"},

@@ -1,0 +1,303 @@
+/* hone pipeline text-generation: [{"generated_text": …}] for a text, as transformers/pipelines/text_generation.py. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/gemm.h"
+#include "trainer/base/file.h"
+#include "trainer/base/log.h"
+#include "trainer/cli/pipeline.h"
+#include "trainer/distributed/binding.h"
+#include "trainer/generate/generate.h"
+
+enum { OWN = 5, TEXTS_AT_ONCE = 16 /* of the command line */ };
+
+typedef struct TextGeneration {
+    const char *model_dir;
+    bool return_full_text, json;
+    int64_t batch_size, num_threads;
+    GenerationConfig config;
+    bool told; /* that a text was cut short */
+
+    Arena *arena; /* a batch's */
+    ProcessGroup *group;
+    Stream *stream;
+    Tokenizer *tokenizer;
+    Model *model;
+    float *weights;
+    Generator *generator;
+    Encoding encoding;
+    Text out;
+} TextGeneration;
+
+/* A batch: what was asked. */
+typedef struct Questions {
+    const char **texts; /* in the arena, or the command line's */
+    Prompt *prompts;
+    int count;
+    int64_t first;
+} Questions;
+
+/* ---- opening -------------------------------------------------------------------------------------------------------------------------- */
+
+static Status read_options(int argc, char **argv, TextGeneration *t, cJSON *call, int *first_word)
+{
+    Status st = OK;
+    int num_keys, num_refused, count = 0;
+    const GenerationKey *keys = generation_keys(&num_keys);
+    const char *const *refused = generation_refused(&num_refused);
+    size_t all = (size_t)(num_keys + num_refused);
+    Option *options = calloc(all + OWN, sizeof *options);
+    const char **values = calloc(all, sizeof *values);
+    Text problems = {0};
+    if (!options || !values) RAISE(MEMORY, "out of memory");
+    options[count++] = (Option){"model", OPTION_TEXT, &t->model_dir, 0, 0};
+    options[count++] = (Option){"return_full_text", OPTION_FLAG, &t->return_full_text, 0, 0};
+    options[count++] = (Option){"batch_size", OPTION_INT, &t->batch_size, 1, 4096};
+    options[count++] = (Option){"num_threads", OPTION_INT, &t->num_threads, 0, 4096};
+    options[count++] = (Option){"json", OPTION_FLAG, &t->json, 0, 0};
+    for (int i = 0; i < num_keys; i++) options[count++] = (Option){keys[i].name, OPTION_TEXT, &values[i], 0, 0};
+    for (int i = 0; i < num_refused; i++) options[count++] = (Option){refused[i], OPTION_TEXT, &values[num_keys + i], 0, 0};
+    TRY(options_parse(argc, argv, options, count, first_word));
+    for (int i = 0; i < num_keys + num_refused; i++) { /* every problem in one go */
+        if (!values[i] || !(st = generation_settings_put(call, i < num_keys ? keys[i].name : refused[i - num_keys], values[i]))) continue;
+        if (st != STATUS_USAGE) goto done;
+        text_printf(&problems, "%s--%s", problems.size ? "\n" : "", status_message());
+        st = OK;
+    }
+    if (!t->model_dir) text_printf(&problems, "%s--model is missing: a model's directory", problems.size ? "\n" : "");
+    if (problems.size) RAISE(USAGE, "%s", problems.data);
+done:
+    free(options);
+    free(values);
+    text_free(&problems);
+    return st;
+}
+
+static Status open_config(TextGeneration *t, const cJSON *call)
+{
+    Status st = OK;
+    cJSON *settings = NULL;
+    char *where = arena_printf(t->arena, "%s/generation_config.json", t->model_dir);
+    TRY_MEMORY(where);
+    TRY(tokenizer_load(t->model_dir, &t->tokenizer));
+    TRY(generation_settings_read(t->model_dir, t->tokenizer, &settings));
+    TRY(generation_config_resolve(call, settings, where, true, &t->config));
+done:
+    cJSON_Delete(settings);
+    return st;
+}
+
+static Status open_model(TextGeneration *t)
+{
+    Status st = OK;
+    cJSON *config;
+    Binding binding;
+    TRY(group_open(&t->group));
+    if (t->group->size > 1) RAISE(USAGE, "a pipeline runs alone: start it without mpirun");
+    TRY(binding_apply(t->group, (int)t->num_threads, &binding));
+    unsigned isa = isa_detect();
+    gemm_set_isa(isa);
+    t->stream = stream_new_cpu(binding.threads);
+    if (!t->stream) RAISE(MEMORY, "out of memory: a pool of %d threads", binding.threads);
+    TRY(model_config_read(t->model_dir, &config));
+    TRY(model_new(config, arena_printf(t->arena, "%s/config.json", t->model_dir), &t->model));
+    size_t bytes = ((size_t)t->model->params.flat_count * sizeof(float) + 63) / 64 * 64;
+    t->weights = aligned_alloc(64, bytes + 64);
+    if (!t->weights) RAISE(MEMORY, "out of memory: %zu MB of weights", bytes >> 20);
+    parameters_bind(&t->model->params, t->weights, NULL);
+    TRY(model_load(t->model, t->model_dir));
+    TRY(generator_new(t->model, kernels_cpu(isa), t->stream, &t->generator));
+done:
+    return st;
+}
+
+static void close_all(TextGeneration *t)
+{
+    generator_free(t->generator);
+    free(t->weights);
+    model_free(t->model);
+    tokenizer_free(t->tokenizer);
+    encoding_free(&t->encoding);
+    stream_free(t->stream);
+    group_close(t->group);
+    text_free(&t->out);
+    arena_free(t->arena);
+}
+
+/* ---- a batch -------------------------------------------------------------------------------------------------------------------------- */
+
+static Status questions_new(TextGeneration *t, int64_t most, int64_t first, Questions *q)
+{
+    Status st = OK;
+    *q = (Questions){.first = first};
+    TRY_NEW(t->arena, q->texts, most);
+    TRY_NEW(t->arena, q->prompts, most);
+done:
+    return st;
+}
+
+/* Copies what the arena should keep. */
+static Status add_question(TextGeneration *t, Questions *q, const char *text, size_t size)
+{
+    Status st = OK;
+    cJSON *string = NULL;
+    int32_t *ids;
+    if (t->json) {
+        TRY(json_parse(text, size, "a text", &string));
+        if (!cJSON_IsString(string)) RAISE(USAGE, "with --json a text should be a JSON string");
+        text = string->valuestring, size = strlen(text);
+    }
+    if (strlen(text) < size) RAISE(FORMAT, "a text should not have NUL bytes");
+    TRY(tokenizer_encode(t->tokenizer, text, size, ENCODE_SPECIAL, &t->encoding));
+    TRY_NEW(t->arena, ids, t->encoding.count + 1);
+    if (t->encoding.count) memcpy(ids, t->encoding.ids, (size_t)t->encoding.count * sizeof *ids);
+    q->prompts[q->count] = (Prompt){.ids = ids, .count = t->encoding.count};
+    q->texts[q->count] = arena_strndup(t->arena, text, size);
+    TRY_MEMORY(q->texts[q->count]);
+    q->count++;
+done:
+    cJSON_Delete(string);
+    return st ? status_prefix(st, "text %lld", (long long)(q->first + q->count) + 1) : OK;
+}
+
+static void tell_cut(TextGeneration *t, const GeneratedText *text)
+{
+    if (text->finish != FINISH_POSITIONS || t->told) return;
+    t->told = true;
+    log_warning("the model reads %lld tokens at most: texts end there, before the length that was asked for", (long long)t->model->max_positions);
+}
+
+/* [{"generated_text": …}, …]: the answers to one text. */
+static Status add_answers(TextGeneration *t, const char *question, const GeneratedText *texts)
+{
+    Status st = OK;
+    Text answer = {0};
+    text_printf(&t->out, "[");
+    for (int64_t i = 0; i < t->config.num_return_sequences; i++) {
+        const GeneratedText *text = &texts[i];
+        answer.size = 0;
+        text_add(&answer, question, t->return_full_text ? strlen(question) : 0);
+        int64_t from = *question ? text->prompt : 0; /* the token that an empty text was given belongs to the answer; decoding leaves it out */
+        TRY(tokenizer_decode(t->tokenizer, text->ids + from, text->count - from, true, &answer));
+        text_printf(&t->out, "%s{\"generated_text\": ", i ? ", " : "");
+        json_add_string(&t->out, answer.data ? answer.data : "", answer.size);
+        text_printf(&t->out, "}");
+        tell_cut(t, text);
+    }
+    text_printf(&t->out, "]");
+done:
+    text_free(&answer);
+    return st;
+}
+
+static Status answer(TextGeneration *t, const Questions *q, const char *between)
+{
+    Status st = OK;
+    GeneratedText *texts;
+    TRY(generate(t->generator, &t->config, q->prompts, q->count, q->first, NULL, NULL, t->arena, &texts));
+    for (int i = 0; i < q->count; i++) {
+        if (i) text_printf(&t->out, "%s", between);
+        TRY(add_answers(t, q->texts[i], texts + i * t->config.num_return_sequences));
+    }
+done:
+    return st;
+}
+
+static Status print(TextGeneration *t)
+{
+    if (t->out.failed) return status_raise(STATUS_MEMORY, "no memory for the output");
+    if (fwrite(t->out.data, 1, t->out.size, stdout) != t->out.size || fflush(stdout)) return status_raise(STATUS_IO, "stdout: cannot write");
+    t->out.size = 0;
+    return OK;
+}
+
+/* ---- where texts come from ------------------------------------------------------------------------------------------------------------- */
+
+static Status all_words(TextGeneration *t, char **words, int count)
+{
+    Status st = OK;
+    int64_t batch = t->batch_size ? t->batch_size : TEXTS_AT_ONCE;
+    if (count > 1) text_printf(&t->out, "[");
+    for (int begin = 0; begin < count; begin += (int)batch) {
+        Questions q;
+        arena_reset(t->arena);
+        TRY(questions_new(t, batch, begin, &q));
+        for (int i = begin; i < count && i < begin + batch; i++) TRY(add_question(t, &q, words[i], strlen(words[i])));
+        if (begin) text_printf(&t->out, ", ");
+        TRY(answer(t, &q, ", "));
+    }
+    text_printf(&t->out, count > 1 ? "]\n" : "\n");
+    TRY(print(t));
+done:
+    return st;
+}
+
+static Status all_lines(TextGeneration *t)
+{
+    Status st = OK;
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t size = 0;
+    int64_t batch = t->batch_size ? t->batch_size : 1, first = 0;
+    while (size >= 0) {
+        Questions q;
+        arena_reset(t->arena);
+        TRY(questions_new(t, batch, first, &q));
+        while (q.count < batch && (size = getline(&line, &capacity, stdin)) >= 0) {
+            if (size && line[size - 1] == '\n') size--, line[size] = 0;
+            TRY(add_question(t, &q, line, (size_t)size));
+        }
+        if (!q.count) break;
+        TRY(answer(t, &q, "\n"));
+        text_printf(&t->out, "\n");
+        TRY(print(t));
+        first += q.count;
+    }
+    if (ferror(stdin)) RAISE(IO, "stdin: cannot read");
+done:
+    free(line);
+    return st;
+}
+
+static Status run(int argc, char **argv)
+{
+    Status st = OK;
+    TextGeneration t = {.return_full_text = true};
+    int first = 0;
+    cJSON *call = cJSON_CreateObject();
+    if (!call) RAISE(MEMORY, "out of memory");
+    TRY(arena_new(&t.arena));
+    TRY(read_options(argc, argv, &t, call, &first));
+    TRY(open_config(&t, call));
+    TRY(open_model(&t));
+    TRY(first < argc ? all_words(&t, argv + first, argc - first) : all_lines(&t));
+done:
+    cJSON_Delete(call);
+    close_all(&t);
+    return st;
+}
+
+static void print_help(void)
+{
+    static const char *const types[] = {"N", "X", "true|false", "ID|[ID, ...]"};
+    int count;
+    const GenerationKey *keys = generation_keys(&count);
+    printf("One TEXT: [{\"generated_text\": ...}]; several: a list of such lists. Without a TEXT each line of stdin is one,\n"
+           "answered by a line of its own, as if it had been the only one (an empty line: a text without a beginning).\n\n"
+           "  --model DIR                          a model's directory\n"
+           "  --return_full_text false             only what was added\n"
+           "  --batch_size N                       texts at once: up to 16 of the command line, 1 of stdin; changes no answer\n"
+           "  --num_threads N                      0: as the machine has cores; changes no answer\n"
+           "  --json                               each TEXT or line is a JSON string (it may hold newlines)\n\n"
+           "Generation, as the arguments of transformers' generate(). What is not given here is taken from the model's\n"
+           "generation_config.json, then from the defaults in brackets; null switches a thing off.\n\n");
+    for (int i = 0; i < count; i++) printf("  --%-22s %-12s %s\n", keys[i].name, types[keys[i].type], keys[i].help);
+}
+
+const Pipeline pipeline_text_generation = {
+    .name = "text-generation",
+    .summary = "Texts that go on from texts.",
+    .run = run,
+    .print_help = print_help,
+};
