@@ -1,13 +1,22 @@
-/* Streams: what is common to all backends, and the CPU's: the thread pool, and scratch that grows to its largest use. On the CPU work is
- * done when a kernel returns. */
+/* Streams: what is common to all backends, and the CPU's: the thread pool, and scratch that grows to its largest use.
+ * On the CPU work is done when a kernel returns. */
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "kernels/stream.h"
 
-enum { SLOTS = 6 /* 4 and 5 are the products' */, EMERGENCY_BYTES = 4096, ALIGNMENT = 64, HUGE_PAGE = 2 << 20, MEMORY_ALIGNMENT = 256 };
+enum {
+    SLOTS = 6 /* 4 and 5 are the products' */,
+    EMERGENCY_BYTES = 4096,
+    ALIGNMENT = 64,
+    HUGE_PAGE = 2 << 20,
+    MEMORY_ALIGNMENT = 256
+};
 
-typedef struct Scratch { void *data; size_t bytes; } Scratch;
+typedef struct Scratch {
+    void *data;
+    size_t bytes;
+} Scratch;
 
 typedef struct CpuStream {
     Stream base;
@@ -30,7 +39,8 @@ static void *cpu_scratch(Stream *stream, int thread, int slot, size_t bytes)
     CpuStream *s = (CpuStream *)stream;
     Scratch *scratch = &s->scratch[thread][slot];
     if (bytes <= scratch->bytes && scratch->data) return scratch->data;
-    /* Huge pages where they are worth it: logits are read and written by strips, a page fault and a TLB miss for each 4 KiB else. */
+    /* Huge pages where they are worth it: logits are read and written by strips, a page fault and a TLB miss for each 4
+     * KiB else. */
     size_t alignment = bytes >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
     size_t rounded = bytes ? (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : ALIGNMENT;
     free(scratch->data);
@@ -58,7 +68,8 @@ static void cpu_release(Stream *s, void *memory)
     free(memory);
 }
 
-static const StreamBackend cpu = {.free = cpu_free, .scratch = cpu_scratch, .allocate = cpu_allocate, .release = cpu_release};
+static const StreamBackend cpu = {
+    .free = cpu_free, .scratch = cpu_scratch, .allocate = cpu_allocate, .release = cpu_release};
 
 Stream *stream_new_cpu(int threads)
 {
@@ -83,7 +94,10 @@ void stream_sync(Stream *s)
 }
 
 Threads *stream_threads(Stream *s) { return s->threads; }
-void *stream_scratch(Stream *s, int thread, int slot, size_t bytes) { return s->backend->scratch(s, thread, slot, bytes); }
+void *stream_scratch(Stream *s, int thread, int slot, size_t bytes)
+{
+    return s->backend->scratch(s, thread, slot, bytes);
+}
 void *stream_allocate(Stream *s, size_t bytes) { return s->backend->allocate(s, bytes); }
 bool stream_is_device(const Stream *s) { return s->backend->is_device; }
 bool stream_failed(const Stream *s) { return stream_has_failed(s); }

@@ -1,4 +1,5 @@
-/* What every backend's stream begins with, so that kernels.h's functions on streams work for all of them. For backends only. */
+/* What every backend's stream begins with, so that kernels.h's functions on streams work for all of them. For backends
+ * only. */
 #ifndef HONE_KERNELS_STREAM_H
 #define HONE_KERNELS_STREAM_H
 
@@ -18,8 +19,8 @@ typedef struct StreamBackend {
 
 struct Stream {
     const StreamBackend *backend;
-    Threads *threads; /* NULL: the backend has none */
-    bool failed;      /* atomic */
+    Threads *threads;  /* NULL: the backend has none */
+    bool failed;       /* atomic */
     char message[200]; /* of the first failure since the last clear; "" if that said nothing */
 };
 

@@ -21,11 +21,19 @@
 #define UNUSED_FN static inline __attribute__((unused))
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+#ifdef HONE_TEST_CUDA /* the same tests on cuda:0 (tests/cuda_emulator/on_device.h) */
+#include "tests/cuda_emulator/on_device.h"
+#define stream_new_cpu(threads) stream_new_on_device(threads)
+#define EACH_ISA(k)     \
+    bool once_ = true;  \
+    once_ && ((k) = kernels_on_device(), true); once_ = false
+#else
 /* for (EACH_ISA(k)): k runs over the tables of this machine's instruction sets. */
 #define EACH_ISA(k)                                                                        \
     unsigned bit_ = ISA_BASE, isa_ = isa_detect();                                         \
     bit_ <= ISA_AVX512 && (isa_ & bit_) && ((k) = kernels_cpu(bit_), true);                \
     bit_ <<= 1
+#endif
 
 UNUSED_FN uint64_t next_random(uint64_t *state) /* splitmix64 */
 {

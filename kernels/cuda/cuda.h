@@ -1,0 +1,22 @@
+/* The CUDA backend's doors, for the program that has opened it and for tests. */
+#ifndef HONE_KERNELS_CUDA_H
+#define HONE_KERNELS_CUDA_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "kernels/kernels.h"
+
+/* Entries that are not written yet are NULL. */
+const Kernels *kernels_cuda(void);
+/* A queue of its own on that device; the calling thread's launches go to it from now on. NULL: `message` (of at least
+ * 200 bytes) says why. */
+Stream *stream_new_cuda(int device, char *message);
+int cuda_device_count(void); /* 0 without a driver too */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

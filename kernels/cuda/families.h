@@ -1,0 +1,17 @@
+/* The families of CUDA kernels. A file cuda/NAME.cu defines cuda_NAME_install, which puts its functions into the table;
+ * a new one is a line here. */
+#ifndef HONE_KERNELS_CUDA_FAMILIES_H
+#define HONE_KERNELS_CUDA_FAMILIES_H
+
+#include "kernels/cuda/launch.cuh"
+
+#define FAMILIES(FAMILY)                                                                                               \
+    FAMILY(basic)                                                                                                      \
+    FAMILY(convert)                                                                                                    \
+    FAMILY(layer_norm)
+
+#define FAMILY_DECLARED(name) void cuda_##name##_install(Kernels *k);
+FAMILIES(FAMILY_DECLARED)
+#undef FAMILY_DECLARED
+
+#endif
