@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -44,7 +45,7 @@ static Status open_alone(Trainer *tr, bool training)
              tr->machine.k->name, tr->machine.group->size, tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,
              tr->machine.binding.threads == 1 ? "" : "s");
     tr->context = (TaskContext){.args = a, .model = tr->model, .tokenizer = tr->tokenizer, .tokenizer_dir = tr->tokenizer_dir,
-                                .threads = tr->machine.binding.threads};
+                                .threads = tr->machine.binding.threads, .run = tr->context.run};
     if (training) {
         TRY(tr->task->open(&tr->context, SPLIT_TRAIN, &tr->train_set));
         if (!tr->train_set) RAISE(USAGE, "no data to train on: set train_file");
@@ -99,6 +100,15 @@ done:
     return st;
 }
 
+/* No two runs have the same. */
+static Status number_run(Trainer *tr)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    tr->context.run = ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) ^ (uint64_t)getpid() << 40;
+    return group_broadcast(tr->machine.group, &tr->context.run, sizeof tr->context.run, 0);
+}
+
 /* A file may be another one on another host. */
 static Status check_data(Trainer *tr)
 {
@@ -111,6 +121,7 @@ Status trainer_open(Trainer *tr, bool training)
     Status st = OK;
     TRY(machine_open(tr->args, &tr->machine));
     TRY(check_config(tr));
+    TRY(number_run(tr));
     TRY(trainer_agree(tr, open_alone(tr, training)));
     TRY(check_data(tr));
     TRY(tape_open(&tr->tape, tr->machine.k, tr->machine.stream, &tr->model->params));

@@ -371,6 +371,29 @@ static void overwrite_makes_it_anew_once(void **state)
     assert_int_equal(times_made(), 2);
 }
 
+/* However late they come: what one has mapped is not replaced under it. */
+static void the_processes_of_a_run_overwrite_it_once(void **state)
+{
+    (void)state;
+    Dataset *a, *b;
+    CacheRequest q = request(NULL);
+    open_two(NULL, false);
+    q.overwrite = true;
+    q.run = 77;
+    assert_int_equal(token_cache_open(&q, &a), OK);
+    assert_int_equal(times_made(), 2);
+    assert_int_equal(token_cache_open(&q, &b), OK);
+    assert_int_equal(times_made(), 2);
+    assert_int_equal(dataset_stamp(a), dataset_stamp(b));
+    check_two(a, false);
+    check_two(b, true);
+    q.run = 78; /* another run */
+    assert_int_equal(token_cache_open(&q, &a), OK);
+    check_two(a, false);
+    assert_int_equal(times_made(), 3);
+    assert_int_equal(files_in_cache(), 1);
+}
+
 static void without_a_directory_it_is_made_for_this_process(void **state)
 {
     (void)state;
@@ -515,6 +538,7 @@ int main(void)
         cmocka_unit_test_setup(a_slow_maker_whose_heart_beats_is_left_alone, set_up),
         cmocka_unit_test_setup(a_maker_that_fails_gives_its_error_and_leaves_nothing, set_up),
         cmocka_unit_test_setup(overwrite_makes_it_anew_once, set_up),
+        cmocka_unit_test_setup(the_processes_of_a_run_overwrite_it_once, set_up),
         cmocka_unit_test_setup(without_a_directory_it_is_made_for_this_process, set_up),
         cmocka_unit_test_setup(every_failing_call_is_survived, set_up),
         cmocka_unit_test_setup(threads_of_one_process_may_open_it_too, set_up),

@@ -27,7 +27,7 @@ typedef struct CacheHeader {
     uint32_t version, columns;
     uint64_t hash[2];
     uint64_t key[2];
-    uint64_t stamp; /* differs between two files of one key: which of them a process has seen */
+    uint64_t stamp; /* the maker's run, or a number that no other file of this key has */
     int64_t count;
     int64_t stride; /* elements an example; 0: ragged */
     uint64_t data_bytes, file_bytes;

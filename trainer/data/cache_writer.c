@@ -109,7 +109,8 @@ static void begin_header(CacheHeader *h, const CacheRequest *request)
     h->columns = (uint32_t)request->num_columns;
     h->key[0] = request->key[0];
     h->key[1] = request->key[1];
-    h->stamp = ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) ^ (uint64_t)getpid() << 40;
+    h->stamp = request->run ? request->run
+                            : ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) ^ (uint64_t)getpid() << 40;
     bool fixed = true;
     for (int c = 0; c < request->num_columns; c++) {
         h->column[c].length = request->columns[c].length;

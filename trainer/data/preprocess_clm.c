@@ -195,7 +195,7 @@ Status dataset_open_clm(const ClmSource *s, Dataset **out)
     const double begun = clock_seconds();
     Making making = {.source = s};
     const CacheColumn column = {.name = "input_ids", .length = s->block_size};
-    CacheRequest request = {.dir = s->cache_dir, .overwrite = s->overwrite_cache, .columns = &column, .num_columns = 1,
+    CacheRequest request = {.dir = s->cache_dir, .overwrite = s->overwrite_cache, .run = s->run, .columns = &column, .num_columns = 1,
                             .make = make_blocks, .context = &making};
 
     *out = NULL;

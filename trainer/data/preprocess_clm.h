@@ -30,6 +30,7 @@ typedef struct ClmSource {
     int workers;               /* preprocessing_num_workers: the rows are cut in so many shards first; 0 and 1: not */
     const char *cache_dir;     /* NULL: $HONE_CACHE, $XDG_CACHE_HOME/hone or ~/.cache/hone */
     bool overwrite_cache;
+    uint64_t run; /* CacheRequest's */
     int threads; /* to tokenize with; 0: one a core of this process */
 } ClmSource;
 

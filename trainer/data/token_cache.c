@@ -66,7 +66,7 @@ static void remove_leftovers(const CacheRequest *q, const Paths *p)
 }
 
 /* The right file, or NULL where there is none; one that is damaged is said and left to be replaced. */
-static Status find(const CacheRequest *q, Paths *p, uint64_t not_this, Dataset **out)
+static Status find(const CacheRequest *q, Paths *p, Dataset **out)
 {
     *out = NULL;
     if (!path_exists(p->file)) return OK;
@@ -74,11 +74,13 @@ static Status find(const CacheRequest *q, Paths *p, uint64_t not_this, Dataset *
     if (st == STATUS_MEMORY) return st;
     if (st != OK && !p->told) log_info("%s; tokenizing again", status_message());
     p->told = p->told || st != OK;
-    if (st == OK && not_this && dataset_stamp(*out) == not_this) {
-        dataset_free(*out);
-        *out = NULL;
-    }
     return OK;
+}
+
+/* To overwrite: a file of this run is new; without a run's number, any but the one that was there first. */
+static bool is_new(const CacheRequest *q, const Dataset *d, uint64_t first)
+{
+    return q->run ? dataset_stamp(d) == q->run : first && dataset_stamp(d) != first;
 }
 
 static Status make(const CacheRequest *q, const Paths *p, bool *from_cache, Dataset **out)
@@ -101,14 +103,14 @@ static Status open_shared(const CacheRequest *q, bool *from_cache, Dataset **out
     Paths *p = malloc(sizeof *p);
     CacheLock *lock = NULL;
     CacheWait wait = {0};
-    uint64_t not_this = 0;
+    uint64_t first = 0;
 
     *from_cache = false;
     if (!p) RAISE(MEMORY, "no memory for paths");
     TRY(make_paths(q, p));
-    TRY(find(q, p, 0, out));
-    if (*out && !q->overwrite) goto done;
-    if (*out) not_this = dataset_stamp(*out);
+    TRY(find(q, p, out));
+    if (*out && (!q->overwrite || is_new(q, *out, 0))) goto done;
+    first = *out ? dataset_stamp(*out) : 1; /* 1: there was none, so any is new */
     dataset_free(*out);
     *out = NULL;
     *from_cache = true;
@@ -117,8 +119,10 @@ static Status open_shared(const CacheRequest *q, bool *from_cache, Dataset **out
         st = cache_lock_take(p->lock, &lock);
         if (st != OK && st != STATUS_LOCKED) goto done;
         *from_cache = false;
-        if (path_exists(p->file)) TRY(find(q, p, not_this, out)); /* made meanwhile */
-        if (*out) goto done;
+        if (path_exists(p->file)) TRY(find(q, p, out)); /* made meanwhile */
+        if (*out && (!q->overwrite || is_new(q, *out, first))) goto done;
+        dataset_free(*out);
+        *out = NULL;
         *from_cache = true;
         if (lock) {
             remove_leftovers(q, p);

@@ -27,6 +27,7 @@ typedef struct CacheRequest {
     const char *dir;  /* NULL: no cache, a file of this process alone */
     uint64_t key[2];  /* of everything that the content depends on */
     bool overwrite;   /* make it anew once, even where a right one lies */
+    uint64_t run;     /* a number that the processes of one run share: of them, one makes it anew; 0: each for itself */
     const CacheColumn *columns;
     int num_columns;  /* 1..32 */
     CacheMakeFn *make;

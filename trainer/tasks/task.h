@@ -15,6 +15,7 @@ typedef struct TaskContext {
     const Tokenizer *tokenizer;
     const char *tokenizer_dir; /* what its cache key is made of */
     int threads;               /* for preprocessing */
+    uint64_t run;              /* a number of this run, the same on all ranks: overwrite_cache makes it anew once a run */
 } TaskContext;
 
 typedef struct Task {

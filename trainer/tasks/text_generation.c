@@ -47,7 +47,7 @@ static Status open_split(const TaskContext *c, Split split, Dataset **out)
                         .part = !cut ? SPLIT_ALL : split == SPLIT_TRAIN ? SPLIT_TAIL : SPLIT_HEAD,
                         .percent = (int)a->validation_split_percentage, .tokenizer = c->tokenizer, .tokenizer_dir = c->tokenizer_dir,
                         .workers = a->preprocessing_num_workers == ARG_UNSET ? 0 : (int)a->preprocessing_num_workers,
-                        .cache_dir = a->cache_dir, .overwrite_cache = a->overwrite_cache, .threads = c->threads};
+                        .cache_dir = a->cache_dir, .overwrite_cache = a->overwrite_cache, .run = c->run, .threads = c->threads};
     TRY(clm_block_size(c, &source.block_size));
     TRY(dataset_open_clm(&source, out));
     int64_t limit = split == SPLIT_TRAIN ? a->max_train_samples : split == SPLIT_VALIDATION ? a->max_eval_samples : a->max_predict_samples;
