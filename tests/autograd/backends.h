@@ -1,6 +1,6 @@
-/* Where the tests of ops run: one line of `backends` for each backend, dtype and number of threads, with its tolerance. A backend that this
- * machine lacks, or whose kernels do not take the dtype (Kernels.dtypes), is passed over. Memory goes through the entry, so that a device's
- * need not be the host's. Include it after cmocka.h. */
+/* Where the tests of ops run: one line of `backends` for each backend, dtype and number of threads, with its tolerance.
+ * A backend that this machine lacks, or whose kernels do not take the dtype (Kernels.dtypes), is passed over. Memory
+ * goes through the entry, so that a device's need not be the host's. Include it after cmocka.h. */
 #ifndef HONE_TESTS_AUTOGRAD_BACKENDS_H
 #define HONE_TESTS_AUTOGRAD_BACKENDS_H
 

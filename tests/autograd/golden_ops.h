@@ -1,5 +1,5 @@
-/* How each golden file of tests/fixtures/ops goes through the ops of trainer/autograd/ops.h: one line of `entries` an op and file pattern. A
- * new op is its line and its function. */
+/* How each golden file of tests/fixtures/ops goes through the ops of trainer/autograd/ops.h: one line of `entries` an
+ * op and file pattern. A new op is its line and its function. */
 #ifndef HONE_TESTS_AUTOGRAD_GOLDEN_OPS_H
 #define HONE_TESTS_AUTOGRAD_GOLDEN_OPS_H
 
@@ -7,8 +7,10 @@
 
 static Activation activation_of(const char *file)
 {
-    static const struct { const char *end; Activation act; } table[] = {
-        {"_gelu_new", ACT_GELU_TANH}, {"_gelu", ACT_GELU}, {"_relu", ACT_RELU}, {"_silu", ACT_SILU}, {"_tanh", ACT_TANH},
+    static const struct { const char *end; Activation act;
+    } table[] = {
+        {"_gelu_new", ACT_GELU_TANH}, {"_gelu", ACT_GELU}, {"_relu", ACT_RELU},
+        {"_silu", ACT_SILU},          {"_tanh", ACT_TANH},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         size_t n = strlen(file), e = strlen(table[i].end);
@@ -20,7 +22,8 @@ static Activation activation_of(const char *file)
 static Tensor *run_linear(Case *c)
 {
     WeightLayout layout = strstr(c->file, "in_out") ? IN_OUT : OUT_IN;
-    return op_linear(c->tape, activation(c, "x"), parameter(c, "weight"), parameter(c, "bias"), layout, activation_of(c->file));
+    return op_linear(c->tape, activation(c, "x"), parameter(c, "weight"), parameter(c, "bias"), layout,
+                     activation_of(c->file));
 }
 
 /* An activation alone is a linear op by the identity, which is exact. */
@@ -46,7 +49,8 @@ static Tensor *run_gated(Case *c)
 
 static Tensor *run_layer_norm(Case *c)
 {
-    return op_layer_norm(c->tape, activation(c, "x"), parameter(c, "weight"), parameter(c, "bias"), case_attr(c, "eps", 0));
+    return op_layer_norm(c->tape, activation(c, "x"), parameter(c, "weight"), parameter(c, "bias"),
+                         case_attr(c, "eps", 0));
 }
 
 /* h = x + residual is used by its norm, and by others that give it the gradient in.dh. */
@@ -65,7 +69,8 @@ static Tensor *run_add_layer_norm(Case *c)
 
 static Tensor *run_rms_norm(Case *c)
 {
-    return op_rms_norm(c->tape, activation(c, "x"), parameter(c, "weight"), case_attr(c, "eps", 0), case_attr(c, "plus_one", 0));
+    return op_rms_norm(c->tape, activation(c, "x"), parameter(c, "weight"), case_attr(c, "eps", 0),
+                       case_attr(c, "plus_one", 0));
 }
 
 static Tensor *run_embedding(Case *c)
@@ -85,7 +90,8 @@ static Tensor *run_dropout(Case *c)
 /* q, k and v side by side in one tensor, with columns between that nobody reads. */
 static Tensor *pack(Case *c, AttentionSpec *spec, int64_t rows)
 {
-    int64_t width = (int64_t)spec->heads * spec->head_dim, kv = (int64_t)spec->kv_heads * spec->head_dim, cols = width + 2 * kv + 5;
+    int64_t width = (int64_t)spec->heads * spec->head_dim, kv = (int64_t)spec->kv_heads * spec->head_dim,
+            cols = width + 2 * kv + 5;
     spec->q_col = kv + 3, spec->k_col = 1, spec->v_col = kv + width + 4;
     for (int i = 0; i < c->num_inputs; i++)
         if (strcmp(c->inputs[i].name, "qkv") == 0) return &c->inputs[i].tensor;
@@ -107,9 +113,13 @@ static Tensor *pack(Case *c, AttentionSpec *spec, int64_t rows)
 static Tensor *run_attention(Case *c)
 {
     const TensorInfo *q = case_find(c, "in", "q"), *k = case_find(c, "in", "k");
-    AttentionSpec spec = {.heads = (int32_t)q->shape[1], .kv_heads = (int32_t)k->shape[1], .head_dim = (int32_t)q->shape[2],
-                          .scale = case_attr(c, "scale", 0), .causal = case_attr(c, "causal", 0) != 0,
-                          .window = (int32_t)case_attr(c, "window", 0), .softcap = case_attr(c, "softcap", 0),
+    AttentionSpec spec = {.heads = (int32_t)q->shape[1],
+                          .kv_heads = (int32_t)k->shape[1],
+                          .head_dim = (int32_t)q->shape[2],
+                          .scale = case_attr(c, "scale", 0),
+                          .causal = case_attr(c, "causal", 0) != 0,
+                          .window = (int32_t)case_attr(c, "window", 0),
+                          .softcap = case_attr(c, "softcap", 0),
                           .dropout = case_attr(c, "p", 0)};
     c->tape->op = (uint32_t)case_attr(c, "op", 0);
     if (c->packed) {
@@ -128,7 +138,8 @@ static Tensor *run_packed_attention(Case *c)
 static Tensor *run_rope(Case *c)
 {
     const TensorInfo *info = case_find(c, "in", "x");
-    int32_t heads = (int32_t)info->shape[1], head_dim = (int32_t)info->shape[2], rotary = (int32_t)case_attr(c, "rotary_dim", 0);
+    int32_t heads = (int32_t)info->shape[1], head_dim = (int32_t)info->shape[2],
+            rotary = (int32_t)case_attr(c, "rotary_dim", 0);
     enum { POSITIONS = 2048 };
     float *tables[2];
     for (int part = 0; part < 2; part++) {
@@ -147,7 +158,9 @@ static Tensor *run_rope(Case *c)
 
 static LossSpec loss_spec(Case *c)
 {
-    return (LossSpec){.scale = case_attr(c, "scale", 0), .smoothing = case_attr(c, "smoothing", 0), .softcap = case_attr(c, "softcap", 0),
+    return (LossSpec){.scale = case_attr(c, "scale", 0),
+                      .smoothing = case_attr(c, "smoothing", 0),
+                      .softcap = case_attr(c, "softcap", 0),
                       .z_loss = case_attr(c, "z_loss", 0)};
 }
 

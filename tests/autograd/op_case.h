@@ -115,7 +115,8 @@ static inline void case_batch(Case *c, int64_t rows)
 {
     const TensorInfo *cu = case_find(c, "in", "cu_seqlens");
     int32_t host[16] = {0, (int32_t)rows}, sample[16];
-    c->batch = (Batch){.num_seqs = 1, .rows = rows, .position_ids = case_ints(c, "position_ids"), .labels = case_ints(c, "labels")};
+    c->batch = (Batch){
+        .num_seqs = 1, .rows = rows, .position_ids = case_ints(c, "position_ids"), .labels = case_ints(c, "labels")};
     if (cu) {
         assert_true(cu->numel <= 16);
         assert_ok(tensor_read(cu, 0, cu->numel, DTYPE_I32, host));

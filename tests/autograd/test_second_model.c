@@ -1,6 +1,6 @@
 /* links: test_support distributed */
-/* Autograd is general: a second architecture (tests/support/second_model.c) has the gradients of finite differences, on one rank and, through the
- * reducer, on several (test_second_model.mpi). */
+/* Autograd is general: a second architecture (tests/support/second_model.c) has the gradients of finite differences, on
+ * one rank and, through the reducer, on several (test_second_model.mpi). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,7 +99,8 @@ static double loss(Fixture *f, bool with_gradient)
         assert_ok(gradients_begin(f->gradients, true, true));
     }
     tape_begin(&f->tape, TAPE_TRAIN, &f->batch, 3); /* dropout on, the same numbers every time */
-    Tensor *rows = op_linear_cross_entropy(&f->tape, model_forward(&f->tape, f->model, &f->batch), &f->model->head->value, f->batch.labels, &spec);
+    Tensor *rows = op_linear_cross_entropy(&f->tape, model_forward(&f->tape, f->model, &f->batch),
+                                           &f->model->head->value, f->batch.labels, &spec);
     assert_ok(tape_status(&f->tape));
     double sum;
     f->tape.k->sum_in_order(f->stream, &sum, rows->data, rows->rows);
@@ -152,8 +153,8 @@ static void check(Fixture *f, int hidden, float dropout, bool checkpointing)
         move(f, p, from, 0);
         free(from);
         if (!(fabs(slope - want) <= 5e-3 * fabs(want) + 3e-4 * size))
-            fail_msg("hidden %d, dropout %g, checkpointing %d: %s: slope %.6g, finite differences %.6g", hidden, (double)dropout, checkpointing,
-                     p->spec.name, slope, want);
+            fail_msg("hidden %d, dropout %g, checkpointing %d: %s: slope %.6g, finite differences %.6g", hidden,
+                     (double)dropout, checkpointing, p->spec.name, slope, want);
     }
     end(f);
 }

@@ -9,18 +9,31 @@ typedef struct AttentionNode {
     uint32_t op;
 } AttentionNode;
 
-static AttentionShape shape_of(const AttentionSpec *spec, const Batch *batch, const Tensor *q, const Tensor *k, const Tensor *v)
+static AttentionShape shape_of(const AttentionSpec *spec, const Batch *batch, const Tensor *q, const Tensor *k,
+                               const Tensor *v)
 {
-    return (AttentionShape){.cu_seqlens_q = batch->cu_seqlens, .cu_seqlens_k = batch->cu_seqlens, .num_seqs = batch->num_seqs,
-                            .max_seqlen_q = batch->max_seqlen, .max_seqlen_k = batch->max_seqlen, .heads = spec->heads,
-                            .kv_heads = spec->kv_heads, .head_dim = spec->head_dim, .q_stride = q->cols, .k_stride = k->cols,
-                            .v_stride = v->cols, .out_stride = (int64_t)spec->heads * spec->head_dim, .scale = spec->scale,
-                            .causal = spec->causal, .window = spec->window, .softcap = spec->softcap};
+    return (AttentionShape){.cu_seqlens_q = batch->cu_seqlens,
+                            .cu_seqlens_k = batch->cu_seqlens,
+                            .num_seqs = batch->num_seqs,
+                            .max_seqlen_q = batch->max_seqlen,
+                            .max_seqlen_k = batch->max_seqlen,
+                            .heads = spec->heads,
+                            .kv_heads = spec->kv_heads,
+                            .head_dim = spec->head_dim,
+                            .q_stride = q->cols,
+                            .k_stride = k->cols,
+                            .v_stride = v->cols,
+                            .out_stride = (int64_t)spec->heads * spec->head_dim,
+                            .scale = spec->scale,
+                            .causal = spec->causal,
+                            .window = spec->window,
+                            .softcap = spec->softcap};
 }
 
 static void *at(void *p, int64_t col, Dtype dtype) { return (char *)p + (size_t)col * dtype_bytes(dtype); }
 
-/* The gradients of q, k and v: parts of one tensor share a buffer where their columns are apart, else each has its own. */
+/* The gradients of q, k and v: parts of one tensor share a buffer where their columns are apart, else each has its own.
+ */
 typedef struct Parts {
     int64_t col[3], width[3];
     void *buffer[3];
@@ -30,7 +43,8 @@ typedef struct Parts {
 static bool fits(const Parts *p, const Node *node, int i, int owner)
 {
     for (int j = owner; j < i; j++)
-        if (p->owner[j] == owner && p->col[i] < p->col[j] + p->width[j] && p->col[j] < p->col[i] + p->width[i]) return false;
+        if (p->owner[j] == owner && p->col[i] < p->col[j] + p->width[j] && p->col[j] < p->col[i] + p->width[i])
+            return false;
     return node->in[owner] == node->in[i];
 }
 
@@ -66,20 +80,23 @@ static void backward(Tape *t, Node *node)
     }
     if (t->error) return;
     Dropout numbers;
-    t->k->attention_backward(t->stream, y->dtype, d[0], d[1], d[2], y->grad, in[0], in[1], in[2], y->data, n->lse, &shape,
-                             tape_dropout(t, n->spec.dropout, n->op, &numbers));
+    t->k->attention_backward(t->stream, y->dtype, d[0], d[1], d[2], y->grad, in[0], in[1], in[2], y->data, n->lse,
+                             &shape, tape_dropout(t, n->spec.dropout, n->op, &numbers));
     for (int i = 0; i < 3; i++)
         if (p.owner[i] == i) tape_give_grad(t, node->in[i], p.buffer[i]);
 }
 
 /* What is wrong with the arguments, NULL when nothing is. */
-static const char *complaint(const AttentionSpec *s, const Batch *batch, const Tensor *q, const Tensor *k, const Tensor *v)
+static const char *complaint(const AttentionSpec *s, const Batch *batch, const Tensor *q, const Tensor *k,
+                             const Tensor *v)
 {
     int64_t width = (int64_t)s->heads * s->head_dim, kv_width = (int64_t)s->kv_heads * s->head_dim;
-    if (!batch || q->rows != batch->rows || k->rows != batch->rows || v->rows != batch->rows) return "rows are not the batch's";
+    if (!batch || q->rows != batch->rows || k->rows != batch->rows || v->rows != batch->rows)
+        return "rows are not the batch's";
     if (s->head_dim < 1 || s->kv_heads < 1 || s->heads < 1 || s->heads % s->kv_heads) return "heads do not divide";
     if (s->q_col < 0 || s->k_col < 0 || s->v_col < 0) return "a column is negative";
-    if (s->q_col + width > q->cols || s->k_col + kv_width > k->cols || s->v_col + kv_width > v->cols) return "too few columns";
+    if (s->q_col + width > q->cols || s->k_col + kv_width > k->cols || s->v_col + kv_width > v->cols)
+        return "too few columns";
     return q->dtype != k->dtype || q->dtype != v->dtype ? "dtypes differ" : NULL;
 }
 
@@ -88,9 +105,9 @@ Tensor *op_attention(Tape *t, Tensor *q, Tensor *k, Tensor *v, const AttentionSp
     if (!TAPE_CHECK(t, "attention", q, k, v)) return NULL;
     const char *wrong = complaint(spec, t->batch, q, k, v);
     if (wrong) {
-        tape_fail(t, "attention", "%s: %d heads (%d of keys) of %d; q [%lld, %lld], k [%lld, %lld], v [%lld, %lld]", wrong, spec->heads,
-                  spec->kv_heads, spec->head_dim, (long long)q->rows, (long long)q->cols, (long long)k->rows, (long long)k->cols,
-                  (long long)v->rows, (long long)v->cols);
+        tape_fail(t, "attention", "%s: %d heads (%d of keys) of %d; q [%lld, %lld], k [%lld, %lld], v [%lld, %lld]",
+                  wrong, spec->heads, spec->kv_heads, spec->head_dim, (long long)q->rows, (long long)q->cols,
+                  (long long)k->rows, (long long)k->cols, (long long)v->rows, (long long)v->cols);
         return NULL;
     }
     int64_t width = (int64_t)spec->heads * spec->head_dim;
@@ -105,6 +122,7 @@ Tensor *op_attention(Tape *t, Tensor *q, Tensor *k, Tensor *v, const AttentionSp
     AttentionNode *n = TAPE_PUSH(t, AttentionNode, "attention", backward, NULL, y, q, k, v);
     if (n) n->spec = *spec, n->batch = t->batch, n->lse = lse, n->op = op;
     Dropout numbers;
-    t->k->attention_forward(t->stream, q->dtype, y->data, lse, qd, kd, vd, &shape, tape_dropout(t, spec->dropout, op, &numbers));
+    t->k->attention_forward(t->stream, q->dtype, y->data, lse, qd, kd, vd, &shape,
+                            tape_dropout(t, spec->dropout, op, &numbers));
     return y;
 }

@@ -47,7 +47,7 @@ static void use_over(Tape *t, Parameter *p)
 void tape_release(Tape *t, size_t mark)
 {
     const unsigned char *from = t->region.base + mark;
-    for (int i = 0; i < TAPE_SLOTS; i++) /* owners above the mark are gone */
+    for (int i = 0; i < TAPE_ALL_SLOTS; i++) /* owners above the mark are gone */
         if ((const unsigned char *)t->slots[i].owner >= from) t->slots[i].owner = NULL;
     region_release(&t->region, mark);
 }
@@ -59,6 +59,7 @@ void tape_walk(Tape *t, Node *stop)
         t->last = node->prev;
         t->last_end = node->mark;
         if (node->out->grad || node->out->loss) {
+            t->began = t->clock;
             node->backward(t, node);
             pool_free(&t->pool, node->out->grad, tensor_bytes(node->out));
             node->out->grad = NULL;

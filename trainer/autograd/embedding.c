@@ -13,7 +13,8 @@ static void backward(Tape *t, Node *node)
     bool accumulate;
     float *dtable = tape_grad(t, table, &accumulate);
     if (dtable)
-        t->k->embedding_backward(t->stream, y->dtype, dtable, y->grad, n->ids, y->rows, y->cols, table->rows, accumulate);
+        t->k->embedding_backward(t->stream, y->dtype, dtable, y->grad, n->ids, y->rows, y->cols, table->rows,
+                                 accumulate);
     tape_pass_grad(t, y, node->in[1]);
 }
 
@@ -21,8 +22,8 @@ Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, i
 {
     if (!TAPE_CHECK(t, "embedding", table) || (onto && !TAPE_CHECK(t, "embedding", onto))) return NULL;
     if (onto && (onto->rows != rows || onto->cols != table->cols)) {
-        tape_fail(t, "embedding", "onto [%lld, %lld], table's width %lld, rows %lld", (long long)onto->rows, (long long)onto->cols,
-                  (long long)table->cols, (long long)rows);
+        tape_fail(t, "embedding", "onto [%lld, %lld], table's width %lld, rows %lld", (long long)onto->rows,
+                  (long long)onto->cols, (long long)table->cols, (long long)rows);
         return NULL;
     }
     Tensor *y = onto ? tape_new_over(t, onto) : tape_new(t, table->dtype, rows, table->cols);

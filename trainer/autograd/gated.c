@@ -9,8 +9,8 @@ typedef struct GatedNode {
 static void remake(Tape *t, Node *node)
 {
     GatedNode *n = (GatedNode *)node;
-    t->k->gated_forward(t->stream, node->out->dtype, node->out->data, tape_data(t, node->in[0]), tape_data(t, node->in[1]),
-                        tensor_count(node->out), n->act);
+    t->k->gated_forward(t->stream, node->out->dtype, node->out->data, tape_data(t, node->in[0]),
+                        tape_data(t, node->in[1]), tensor_count(node->out), n->act);
 }
 
 static void backward(Tape *t, Node *node)
@@ -30,8 +30,8 @@ Tensor *op_gated(Tape *t, Tensor *gate, Tensor *up, Activation act)
 {
     if (!TAPE_CHECK(t, "gated", gate, up)) return NULL;
     if (gate->rows != up->rows || gate->cols != up->cols) {
-        tape_fail(t, "gated", "gate [%lld, %lld], up [%lld, %lld]", (long long)gate->rows, (long long)gate->cols, (long long)up->rows,
-                  (long long)up->cols);
+        tape_fail(t, "gated", "gate [%lld, %lld], up [%lld, %lld]", (long long)gate->rows, (long long)gate->cols,
+                  (long long)up->rows, (long long)up->cols);
         return NULL;
     }
     const void *g = tape_data(t, gate), *u = tape_data(t, up);

@@ -11,7 +11,8 @@ static bool check(Tape *t, const char *op, Tensor *x, Tensor *weight, Tensor *bi
 {
     if (!tape_check(t, op, 2, (Tensor *[]){x, weight})) return false;
     if (tensor_count(weight) == x->cols && (!bias || tensor_count(bias) == x->cols)) return true;
-    tape_fail(t, op, "x [%lld, %lld], weight [%lld]", (long long)x->rows, (long long)x->cols, (long long)tensor_count(weight));
+    tape_fail(t, op, "x [%lld, %lld], weight [%lld]", (long long)x->rows, (long long)x->cols,
+              (long long)tensor_count(weight));
     return false;
 }
 
@@ -19,8 +20,8 @@ static void layer_norm_remake(Tape *t, Node *node)
 {
     NormNode *n = (NormNode *)node;
     Tensor *x = node->in[0];
-    t->k->layer_norm_forward(t->stream, x->dtype, node->out->data, NULL, NULL, tape_data(t, x), node->in[1]->data, data(node->in[2]), x->rows,
-                             x->cols, n->eps);
+    t->k->layer_norm_forward(t->stream, x->dtype, node->out->data, NULL, NULL, tape_data(t, x), node->in[1]->data,
+                             data(node->in[2]), x->rows, x->cols, n->eps);
 }
 
 /* dx may take dy's place when nothing was written to x's gradient yet: kernels read a row before they write it. */
@@ -44,15 +45,16 @@ static void layer_norm_backward(Tape *t, Node *node)
     bool accumulate, add_weight, add_bias;
     float *dweight = tape_grad(t, weight, &add_weight), *dbias = tape_grad(t, bias, &add_bias);
     void *input = tape_data(t, x);
-    bool apart = dweight && dbias && add_weight != add_bias; /* one of the two was used before: the bias goes first, alone */
+    bool apart =
+        dweight && dbias && add_weight != add_bias; /* one of the two was used before: the bias goes first, alone */
     if (t->error) return;
     if (apart)
-        t->k->layer_norm_backward(t->stream, x->dtype, NULL, NULL, dbias, y->grad, input, n->mean, n->rstd, weight->data, x->rows,
-                                  x->cols, false, add_bias);
+        t->k->layer_norm_backward(t->stream, x->dtype, NULL, NULL, dbias, y->grad, input, n->mean, n->rstd,
+                                  weight->data, x->rows, x->cols, false, add_bias);
     void *dx = begin_dx(t, x, y, &accumulate);
     if (t->error) return;
-    t->k->layer_norm_backward(t->stream, x->dtype, dx, dweight, apart ? NULL : dbias, y->grad, input, n->mean, n->rstd, weight->data,
-                              x->rows, x->cols, accumulate, dweight ? add_weight : add_bias);
+    t->k->layer_norm_backward(t->stream, x->dtype, dx, dweight, apart ? NULL : dbias, y->grad, input, n->mean, n->rstd,
+                              weight->data, x->rows, x->cols, accumulate, dweight ? add_weight : add_bias);
     end_dx(x, y, dx);
 }
 
@@ -66,7 +68,8 @@ Tensor *op_layer_norm(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, float ep
     tape_needs(x);
     NormNode *n = TAPE_PUSH(t, NormNode, "layer_norm", layer_norm_backward, layer_norm_remake, y, x, weight, bias);
     if (n) n->mean = mean, n->rstd = rstd, n->eps = eps;
-    t->k->layer_norm_forward(t->stream, x->dtype, y->data, mean, rstd, input, weight->data, data(bias), x->rows, x->cols, eps);
+    t->k->layer_norm_forward(t->stream, x->dtype, y->data, mean, rstd, input, weight->data, data(bias), x->rows,
+                             x->cols, eps);
     return y;
 }
 
@@ -74,7 +77,8 @@ static void rms_norm_remake(Tape *t, Node *node)
 {
     NormNode *n = (NormNode *)node;
     Tensor *x = node->in[0];
-    t->k->rms_norm_forward(t->stream, x->dtype, node->out->data, NULL, tape_data(t, x), node->in[1]->data, x->rows, x->cols, n->eps, n->offset);
+    t->k->rms_norm_forward(t->stream, x->dtype, node->out->data, NULL, tape_data(t, x), node->in[1]->data, x->rows,
+                           x->cols, n->eps, n->offset);
 }
 
 static void rms_norm_backward(Tape *t, Node *node)
@@ -85,8 +89,8 @@ static void rms_norm_backward(Tape *t, Node *node)
     float *dweight = tape_grad(t, weight, &accumulate_weight);
     void *input = tape_data(t, x), *dx = begin_dx(t, x, y, &accumulate);
     if (t->error) return;
-    t->k->rms_norm_backward(t->stream, x->dtype, dx, dweight, y->grad, input, n->rstd, weight->data, x->rows, x->cols, n->offset,
-                            accumulate, accumulate_weight);
+    t->k->rms_norm_backward(t->stream, x->dtype, dx, dweight, y->grad, input, n->rstd, weight->data, x->rows, x->cols,
+                            n->offset, accumulate, accumulate_weight);
     end_dx(x, y, dx);
 }
 

@@ -1,11 +1,13 @@
-/* The ops: each is as big as its fused kernel, checks its arguments, and pushes what its backward needs. One file an op.
- * Shapes: T rows of activations. Weights are parameters' views (&p->value). Optional inputs may be NULL where said. */
+/* The ops: each is as big as its fused kernel, checks its arguments, and pushes what its backward needs. One file an
+ * op. Shapes: T rows of activations. Weights are parameters' views (&p->value). Optional inputs may be NULL where said.
+ */
 #ifndef HONE_AUTOGRAD_OPS_H
 #define HONE_AUTOGRAD_OPS_H
 
 #include "trainer/autograd/tape.h"
 
-/* act(x W + bias): x [T, in], W [out, in] or [in, out] by layout, bias [out] or NULL. The pre-activation is kept, the activation made again. */
+/* act(x W + bias): x [T, in], W [out, in] or [in, out] by layout, bias [out] or NULL. The pre-activation is kept, the
+ * activation made again. */
 Tensor *op_linear(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, WeightLayout layout, Activation act);
 /* act(gate) * up, both [T, n]; made again in backward. */
 Tensor *op_gated(Tape *t, Tensor *gate, Tensor *up, Activation act);
@@ -26,22 +28,27 @@ typedef struct AttentionSpec {
     float softcap, dropout;
     int64_t q_col, k_col, v_col; /* where q, k, v begin in the rows of their tensors */
 } AttentionSpec;
-/* [T, heads*head_dim]. q, k, v may be one tensor ([T, 3*hidden] with its columns in spec). Sequences of `batch` on the tape. */
+/* [T, heads*head_dim]. q, k, v may be one tensor ([T, 3*hidden] with its columns in spec). Sequences of `batch` on the
+ * tape. */
 Tensor *op_attention(Tape *t, Tensor *q, Tensor *k, Tensor *v, const AttentionSpec *spec);
-/* Rotates heads of x (consumed) by positions of the tape's batch; cos, sin [max_positions, rotary_dim/2], borrowed until backward. */
-Tensor *op_rope(Tape *t, Tensor *x, const float *cos, const float *sin, int32_t heads, int32_t head_dim, int32_t rotary_dim);
+/* Rotates heads of x (consumed) by positions of the tape's batch; cos, sin [max_positions, rotary_dim/2], borrowed
+ * until backward. */
+Tensor *op_rope(Tape *t, Tensor *x, const float *cos, const float *sin, int32_t heads, int32_t head_dim,
+                int32_t rotary_dim);
 
 typedef struct LossSpec {
     float scale;     /* of the gradient: 1 / (targets of the whole update over all ranks) */
     float smoothing, softcap, z_loss;
 } LossSpec;
-/* Row losses [T, 1] (not scaled, 0 where the label is -100) of logits x W^T, which never exist. Its gradients are made at once. */
+/* Row losses [T, 1] (not scaled, 0 where the label is -100) of logits x W^T, which never exist. Its gradients are made
+ * at once. */
 Tensor *op_linear_cross_entropy(Tape *t, Tensor *x, Tensor *weight, const int32_t *labels, const LossSpec *spec);
 /* The same from logits [T, vocab]. */
 Tensor *op_cross_entropy(Tape *t, Tensor *logits, const int32_t *labels, const LossSpec *spec);
 
-/* y = block(t, layer, x, batch), whose insides are made again in backward when the tape checkpoints (Chen et al. 2016), and given back at once in
- * evaluation. layer and batch are borrowed until backward. The block must do the same every time. */
+/* y = block(t, layer, x, batch), whose insides are made again in backward when the tape checkpoints (Chen et al. 2016),
+ * and given back at once in evaluation. layer and batch are borrowed until backward. The block must do the same every
+ * time. */
 typedef Tensor *BlockFn(Tape *t, const void *layer, Tensor *x, const Batch *batch);
 Tensor *op_recompute(Tape *t, BlockFn *block, const void *layer, Tensor *x, const Batch *batch);
 

@@ -1,7 +1,8 @@
 /* Blocks whose insides are not kept (Chen et al. 2016, "Training deep nets with sublinear memory cost").
  *
- * Forward runs the block without recording, moves its output down to where its insides began, and keeps its input. Backward runs it again,
- * recording this time and with the same numbers for dropout, then walks what that pushed. Blocks nest. */
+ * Forward runs the block without recording, moves its output down to where its insides began, and keeps its input.
+ * Backward runs it again, recording this time and with the same numbers for dropout, then walks what that pushed.
+ * Blocks nest. */
 #include <string.h>
 
 #include "trainer/autograd/ops.h"
@@ -55,7 +56,12 @@ static Tensor *move_down(Tape *t, Tensor *y, size_t mark)
     void *home = region_alloc(&t->region, tensor_bytes(&copy));
     if (home != content) memmove(home, content, tensor_bytes(&copy)); /* down, or its own place */
     Tensor *out = region_alloc(&t->region, sizeof *out);
-    *out = (Tensor){.dtype = copy.dtype, .rows = copy.rows, .cols = copy.cols, .slot = -1, .on_tape = true, .data = home,
+    *out = (Tensor){.dtype = copy.dtype,
+                    .rows = copy.rows,
+                    .cols = copy.cols,
+                    .slot = -1,
+                    .on_tape = true,
+                    .data = home,
                     .needs_grad = copy.needs_grad};
     return out;
 }

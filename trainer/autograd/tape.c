@@ -19,7 +19,7 @@ done:
 
 void tape_close(Tape *t)
 {
-    for (int i = 0; i < TAPE_SLOTS; i++) free(t->slots[i].data);
+    for (int i = 0; i < TAPE_ALL_SLOTS; i++) free(t->slots[i].data);
     if (t->region.base) region_close(&t->region);
     if (t->pool.region.base) pool_close(&t->pool);
     *t = (Tape){0};
@@ -37,7 +37,7 @@ void tape_begin(Tape *t, TapeMode mode, const Batch *batch, uint32_t update)
     t->last_end = 0;
     region_release(&t->region, 0);
     pool_reset(&t->pool);
-    for (int i = 0; i < TAPE_SLOTS; i++) t->slots[i].owner = NULL;
+    for (int i = 0; i < TAPE_ALL_SLOTS; i++) t->slots[i].owner = NULL;
     for (size_t i = 0; t->params && i < t->params->count; i++) t->params->list[i]->uses = 0;
     t->error = OK;
     stream_clear(t->stream);
@@ -71,6 +71,7 @@ static void out_of_memory(Tape *t)
 bool tape_check(Tape *t, const char *op, int count, Tensor *const *inputs)
 {
     if (t->error) return false;
+    t->began = t->clock;
     for (int i = 0; i < count; i++) {
         if (!inputs[i]) tape_fail(t, op, "input %d is missing", i);
         else if (inputs[i]->consumed)
@@ -101,12 +102,24 @@ Tensor *tape_new(Tape *t, Dtype dtype, int64_t rows, int64_t cols)
     return y;
 }
 
-/* Gives y the slot that was used longest ago. */
+/* The slot of [from, to) that was used longest ago, and not by the op at work; -1: none. */
+static int oldest_slot(const Tape *t, int from, int to)
+{
+    int oldest = -1;
+    for (int i = from; i < to; i++)
+        if (t->slots[i].used_at <= t->began && (oldest < 0 || t->slots[i].used_at < t->slots[oldest].used_at))
+            oldest = i;
+    return oldest;
+}
+
 static bool take_slot(Tape *t, Tensor *y)
 {
-    int oldest = 0;
-    for (int i = 1; i < TAPE_SLOTS; i++)
-        if (t->slots[i].used_at < t->slots[oldest].used_at) oldest = i;
+    int oldest = oldest_slot(t, 0, TAPE_SLOTS);
+    if (oldest < 0) oldest = oldest_slot(t, TAPE_SLOTS, TAPE_ALL_SLOTS);
+    if (oldest < 0) {
+        tape_fail(t, "tape", "more than %d tensors are made again from one another", TAPE_ALL_SLOTS);
+        return false;
+    }
     if (t->slots[oldest].owner) {
         t->slots[oldest].owner->data = NULL;
         t->slots[oldest].owner->slot = -1;
@@ -167,8 +180,8 @@ void *tape_data(Tape *t, Tensor *x)
     return x->data;
 }
 
-void *tape_push(Tape *t, size_t bytes, const char *op, NodeBackward *backward, NodeRemake *remake, Tensor *out, int count,
-                Tensor *const *inputs)
+void *tape_push(Tape *t, size_t bytes, const char *op, NodeBackward *backward, NodeRemake *remake, Tensor *out,
+                int count, Tensor *const *inputs)
 {
     if (t->error) return NULL;
     bool needs_grad = false;
@@ -182,7 +195,13 @@ void *tape_push(Tape *t, size_t bytes, const char *op, NodeBackward *backward, N
     Node *node = from_region(t, bytes);
     if (!node) return NULL;
     memset(node, 0, bytes);
-    *node = (Node){.prev = t->last, .op = op, .backward = backward, .remake = remake, .out = out, .num_in = count, .mark = t->last_end};
+    *node = (Node){.prev = t->last,
+                   .op = op,
+                   .backward = backward,
+                   .remake = remake,
+                   .out = out,
+                   .num_in = count,
+                   .mark = t->last_end};
     for (int i = 0; i < count; i++) node->in[i] = inputs[i];
     out->maker = node;
     t->last = node;

@@ -1,15 +1,15 @@
 /* The tape: what was computed, in order, so that backward can walk it in reverse (architecture.md, 4).
  *
- * A forward pass calls ops; each makes its output on the tape's region and pushes a node. tape_backward walks the nodes from the last to the
- * first and gives their memory back as it goes. Memory has three places:
+ * A forward pass calls ops; each makes its output on the tape's region and pushes a node. tape_backward walks the nodes
+ * from the last to the first and gives their memory back as it goes. Memory has three places:
  *   region  what backward needs, a stack;
  *   pool    gradients of activations;
- *   slots   a few buffers for outputs that are cheaper to make again than to keep (norms, activations): such a tensor loses its data when the
- *           slot is taken for another, and tape_data() makes it again.
+ *   slots   a few buffers for outputs that are cheaper to make again than to keep (norms, activations): such a tensor
+ *           loses its data when the slot is taken for another, and tape_data() makes it again.
  * A tape that does not record (evaluation, or a block whose insides are recomputed) keeps nothing.
  *
- * Errors: the tape keeps the first (op, shapes); from then on ops return NULL, and ops that are given NULL return NULL, so model code has no
- * error branches: tape_backward or tape_status tells. */
+ * Errors: the tape keeps the first (op, shapes); from then on ops return NULL, and ops that are given NULL return NULL,
+ * so model code has no error branches: tape_backward or tape_status tells. */
 #ifndef HONE_AUTOGRAD_TAPE_H
 #define HONE_AUTOGRAD_TAPE_H
 
@@ -23,7 +23,9 @@
 typedef struct Tape Tape;
 typedef struct Node Node;
 
-enum { NODE_INPUTS = 6, TAPE_SLOTS = 3 };
+/* Slots are taken in turn; one that the op at work has touched is not taken, the spare ones are for ops whose inputs
+ * are made again from what is made again itself. */
+enum { NODE_INPUTS = 6, TAPE_SLOTS = 3, TAPE_ALL_SLOTS = 12 };
 
 /* Reads node->out->grad (never NULL) and writes the gradients of its inputs through tape_grad / tape_param_grad. */
 typedef void NodeBackward(Tape *t, Node *node);
@@ -67,8 +69,8 @@ struct Tape {
     size_t last_end;
     Region region;
     Pool pool;
-    struct { void *data; size_t bytes; Tensor *owner; uint64_t used_at; } slots[TAPE_SLOTS];
-    uint64_t clock;
+    struct { void *data; size_t bytes; Tensor *owner; uint64_t used_at; } slots[TAPE_ALL_SLOTS];
+    uint64_t clock, began; /* of the slots; when the op at work began */
     int blocks; /* recompute() calls of this pass */
     Status error;
     char message[512];
@@ -79,15 +81,16 @@ Status tape_open(Tape *t, const Kernels *k, Stream *stream, Parameters *params);
 void tape_close(Tape *t);
 
 typedef enum TapeMode { TAPE_EVAL, TAPE_TRAIN } TapeMode;
-/* Starts a pass over `batch` (borrowed until the next begin): empties the tape. In TAPE_TRAIN dropout is on and a backward follows. */
+/* Starts a pass over `batch` (borrowed until the next begin): empties the tape. In TAPE_TRAIN dropout is on and a
+ * backward follows. */
 void tape_begin(Tape *t, TapeMode mode, const Batch *batch, uint32_t update);
 Status tape_status(const Tape *t); /* OK, or the first error with its message raised again */
 
-/* From a loss (an op that made the gradient of its inputs already; dy NULL) or from any tensor with its gradient dy (y's shape, copied).
- * Empties the tape. Gradients of parameters are in their flat array. */
+/* From a loss (an op that made the gradient of its inputs already; dy NULL) or from any tensor with its gradient dy
+ * (y's shape, copied). Empties the tape. Gradients of parameters are in their flat array. */
 Status tape_backward(Tape *t, Tensor *y, const void *dy);
 
-/* ---- for ops --------------------------------------------------------------------------------------------------------------------- */
+/* ---- for ops ---------------------------------------------------------------------------------------------------- */
 /* True when the tape is well, and no input is NULL or consumed. */
 bool tape_check(Tape *t, const char *op, int count, Tensor *const *inputs);
 #define TAPE_CHECK(t, op, ...) \
@@ -98,16 +101,18 @@ void tape_fail(Tape *t, const char *op, const char *format, ...) __attribute__((
 Tensor *tape_new(Tape *t, Dtype dtype, int64_t rows, int64_t cols);
 /* An output that a node will make again: in a slot when the tape records, else as tape_new. */
 Tensor *tape_new_remade(Tape *t, Dtype dtype, int64_t rows, int64_t cols);
-/* An output that takes over x's storage where nobody needs x any more (x is then consumed), with x's content either way. */
+/* An output that takes over x's storage where nobody needs x any more (x is then consumed), with x's content either
+ * way. */
 Tensor *tape_new_over(Tape *t, Tensor *x);
 void *tape_keep(Tape *t, size_t bytes); /* for backward; NULL when the tape does not record */
-/* Pushes a node of `bytes` (an op's struct that begins with Node). Returns the node to be filled in, or NULL: the tape does not record, or none of the
- * inputs needs a gradient, or there is no memory (then the tape has failed). Sets needs_grad of `out`, counts the uses of parameters. Inputs may be NULL. */
-void *tape_push(Tape *t, size_t bytes, const char *op, NodeBackward *backward, NodeRemake *remake, Tensor *out, int count,
-                Tensor *const *inputs);
-#define TAPE_PUSH(t, type, op, backward, remake, out, ...)                                                          \
-    ((type *)tape_push(t, sizeof(type), op, backward, remake, out, (int)(sizeof((Tensor *[]){__VA_ARGS__}) / sizeof(Tensor *)), \
-                       (Tensor *[]){__VA_ARGS__}))
+/* Pushes a node of `bytes` (an op's struct that begins with Node). Returns the node to be filled in, or NULL: the tape
+ * does not record, or none of the inputs needs a gradient, or there is no memory (then the tape has failed). Sets
+ * needs_grad of `out`, counts the uses of parameters. Inputs may be NULL. */
+void *tape_push(Tape *t, size_t bytes, const char *op, NodeBackward *backward, NodeRemake *remake, Tensor *out,
+                int count, Tensor *const *inputs);
+#define TAPE_PUSH(t, type, op, backward, remake, out, ...)                                                             \
+    ((type *)tape_push(t, sizeof(type), op, backward, remake, out,                                                     \
+                       (int)(sizeof((Tensor *[]){__VA_ARGS__}) / sizeof(Tensor *)), (Tensor *[]){__VA_ARGS__}))
 /* The content of x, made again if it was dropped. */
 void *tape_data(Tape *t, Tensor *x);
 /* Says that a backward will read x: nobody may take its storage. */

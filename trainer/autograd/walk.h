@@ -5,6 +5,6 @@
 #include "trainer/autograd/tape.h"
 
 void tape_walk(Tape *t, Node *stop);         /* backward of all nodes after `stop` */
-void tape_release(Tape *t, size_t mark);     /* gives the region back down to mark, forgetting slots of what was above */
+void tape_release(Tape *t, size_t mark); /* gives the region back down to mark, forgetting slots of what was above */
 
 #endif
