@@ -1,5 +1,6 @@
 /* links: test_support */
-/* GPT-2 against transformers: logits, loss and every gradient of tiny random models (tests/fixtures/README.md), on each instruction set. */
+/* GPT-2 against transformers: logits, loss and every gradient of tiny random models (tests/fixtures/README.md), on each
+ * instruction set. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,7 +75,8 @@ static void check(const char *dir, const char *golden_dir, unsigned isa, double 
     Batch b = test_batch(ids, cu, 3);
 
     tape_begin(&m.tape, TAPE_EVAL, &b, 0);
-    Tensor *logits = op_linear(&m.tape, model_forward(&m.tape, m.model, &b), &m.model->head->value, NULL, OUT_IN, ACT_NONE);
+    Tensor *logits =
+        op_linear(&m.tape, model_forward(&m.tape, m.model, &b), &m.model->head->value, NULL, OUT_IN, ACT_NONE);
     assert_ok(tape_status(&m.tape));
     float *want = read_f32(golden, "logits", &n);
     assert_non_null(want);
@@ -109,9 +111,11 @@ static void check(const char *dir, const char *golden_dir, unsigned isa, double 
 static void logits_loss_and_gradients_equal_transformers(void **state)
 {
     (void)state;
-    static const char *const dirs[] = {"gpt2_tiny", "gpt2_oddvocab", "gpt2_options", "gpt2_relu_unscaled", "gpt2_untied"};
+    static const char *const dirs[] = {"gpt2_tiny", "gpt2_oddvocab", "gpt2_options", "gpt2_relu_unscaled",
+                                       "gpt2_untied"};
     for (unsigned isa = ISA_BASE; isa <= ISA_AVX512; isa <<= 1)
-        for (size_t i = 0; (isa_detect() & isa) && i < sizeof dirs / sizeof *dirs; i++) check(dirs[i], dirs[i], isa, 1e-5);
+        for (size_t i = 0; (isa_detect() & isa) && i < sizeof dirs / sizeof *dirs; i++)
+            check(dirs[i], dirs[i], isa, 1e-5);
 }
 
 static void files_of_other_layouts_give_the_same(void **state)
@@ -137,7 +141,8 @@ static void what_does_not_fit_the_config_is_listed_whole(void **state)
     assert_int_equal(model_load(model, FIXTURES "/models/gpt2_tiny"), STATUS_FORMAT);
     assert_non_null(strstr(status_message(), "missing: transformer.h.2.ln_1.weight [32]"));
     assert_non_null(strstr(status_message(), "missing: transformer.h.2.mlp.c_proj.bias [32]"));
-    assert_non_null(strstr(status_message(), "wrong shape: transformer.wpe.weight is [48, 32], the config says [40, 32]"));
+    assert_non_null(
+        strstr(status_message(), "wrong shape: transformer.wpe.weight is [48, 32], the config says [40, 32]"));
     model_free(model);
 
     assert_ok(model_config_read(FIXTURES "/models/gpt2_tiny", &config));
@@ -176,12 +181,18 @@ static void drawn_weights_depend_on_seed_and_name_alone(void **state)
 {
     (void)state;
     TestModel a, b;
-    test_model_draw(&a, "{\"model_type\":\"gpt2\",\"n_layer\":1,\"n_embd\":64,\"n_head\":2,\"vocab_size\":301,\"n_positions\":8}", 42, isa_detect(), 1);
-    test_model_draw(&b, "{\"model_type\":\"gpt2\",\"n_layer\":2,\"n_embd\":64,\"n_head\":2,\"vocab_size\":301,\"n_positions\":8}", 42, isa_detect(), 1);
-    const Parameter *p = parameter_find(&a.model->params, "transformer.wte.weight"), *q = parameter_find(&b.model->params, "transformer.wte.weight");
+    test_model_draw(
+        &a, "{\"model_type\":\"gpt2\",\"n_layer\":1,\"n_embd\":64,\"n_head\":2,\"vocab_size\":301,\"n_positions\":8}",
+        42, isa_detect(), 1);
+    test_model_draw(
+        &b, "{\"model_type\":\"gpt2\",\"n_layer\":2,\"n_embd\":64,\"n_head\":2,\"vocab_size\":301,\"n_positions\":8}",
+        42, isa_detect(), 1);
+    const Parameter *p = parameter_find(&a.model->params, "transformer.wte.weight"),
+                    *q = parameter_find(&b.model->params, "transformer.wte.weight");
     assert_memory_equal(p->value.data, q->value.data, (size_t)p->count * sizeof(float));
     double sum = 0, squares = 0;
-    for (int64_t i = 0; i < p->count; i++) sum += ((float *)p->value.data)[i], squares += pow(((float *)p->value.data)[i], 2);
+    for (int64_t i = 0; i < p->count; i++)
+        sum += ((float *)p->value.data)[i], squares += pow(((float *)p->value.data)[i], 2);
     assert_true(fabs(sum / (double)p->count) < 1e-3);
     assert_true(fabs(sqrt(squares / (double)p->count) - 0.02) < 1e-3);
     p = parameter_find(&a.model->params, "transformer.h.0.mlp.c_proj.weight"), squares = 0;

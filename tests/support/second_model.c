@@ -7,8 +7,22 @@
 enum { HEADS = 4, KV_HEADS = 2, POSITIONS = 256 };
 
 typedef struct Mlp { RmsNorm norm; Linear gate, up, down; float dropout; } Mlp;
-typedef struct Layer { RmsNorm norm; Linear q, k, v, o; Attention attn; Mlp mlp; const float *cos, *sin; float dropout; } Layer;
-typedef struct Second { Model base; Embedding embed; Layer *layers; RmsNorm shared; Linear odd; float *cos, *sin; } Second;
+typedef struct Layer {
+    RmsNorm norm;
+    Linear q, k, v, o;
+    Attention attn;
+    Mlp mlp;
+    const float *cos, *sin;
+    float dropout;
+} Layer;
+typedef struct Second {
+    Model base;
+    Embedding embed;
+    Layer *layers;
+    RmsNorm shared;
+    Linear odd;
+    float *cos, *sin;
+} Second;
 
 /* The inner recomputed block. */
 static Tensor *mlp(Tape *t, const void *layer, Tensor *x, const Batch *batch)
@@ -41,7 +55,8 @@ static Tensor *forward(Tape *t, const Model *model, const Batch *batch)
     return rms_norm(t, &m->shared, x);
 }
 
-const ModelType model_second = {.name = "second", .architecture = "SecondForCausalLM", .bytes = sizeof(Second), .forward = forward};
+const ModelType model_second = {
+    .name = "second", .architecture = "SecondForCausalLM", .bytes = sizeof(Second), .forward = forward};
 
 static void declare_layer(Second *m, Layer *l, int i, int64_t hidden, float dropout)
 {
@@ -55,8 +70,13 @@ static void declare_layer(Second *m, Layer *l, int i, int64_t hidden, float drop
     l->k = LINEAR("k", hidden, KV_HEADS * head_dim);
     l->v = LINEAR("v", hidden, KV_HEADS * head_dim);
     l->o = LINEAR("o", hidden, hidden);
-    l->attn = (Attention){.layer = i, .spec = {.heads = HEADS, .kv_heads = KV_HEADS, .head_dim = (int32_t)head_dim, .causal = true,
-                                               .scale = 1 / sqrtf((float)head_dim), .dropout = dropout}};
+    l->attn = (Attention){.layer = i,
+                          .spec = {.heads = HEADS,
+                                   .kv_heads = KV_HEADS,
+                                   .head_dim = (int32_t)head_dim,
+                                   .causal = true,
+                                   .scale = 1 / sqrtf((float)head_dim),
+                                   .dropout = dropout}};
     l->mlp = (Mlp){.norm = rms_norm_declare(ps, NAME("norm"), hidden, 1e-6f, 0), .dropout = dropout};
     l->mlp.gate = LINEAR("gate", hidden, inner);
     l->mlp.up = LINEAR("up", hidden, inner);
@@ -70,8 +90,13 @@ Status second_model_new(int hidden, int num_layers, int vocab_size, float dropou
     Second *m = NULL;
     TRY(arena_new(&arena));
     TRY_NEW(arena, m, 1);
-    m->base = (Model){.type = &model_second, .arena = arena, .vocab_size = vocab_size, .hidden_size = hidden, .num_layers = num_layers,
-                      .max_positions = POSITIONS, .kv_width = hidden / 2};
+    m->base = (Model){.type = &model_second,
+                      .arena = arena,
+                      .vocab_size = vocab_size,
+                      .hidden_size = hidden,
+                      .num_layers = num_layers,
+                      .max_positions = POSITIONS,
+                      .kv_width = hidden / 2};
     parameters_init(&m->base.params, arena);
     int rotary = hidden / HEADS / 2;
     TRY_NEW(arena, m->cos, POSITIONS * rotary);

@@ -59,8 +59,14 @@ Batch test_batch(const int32_t *ids, const int32_t *cu_seqlens, int num_seqs)
     int32_t rows = cu_seqlens[num_seqs];
     int32_t *block = malloc((size_t)(4 * rows + 2 * num_seqs + 2) * sizeof *block);
     assert_non_null(block);
-    int32_t *own = block, *positions = block + rows, *labels = block + 2 * rows, *cu = block + 3 * rows, *sample = cu + num_seqs + 1;
-    Batch b = {.num_seqs = num_seqs, .rows = rows, .ids = own, .position_ids = positions, .labels = labels, .cu_seqlens = cu,
+    int32_t *own = block, *positions = block + rows, *labels = block + 2 * rows, *cu = block + 3 * rows,
+            *sample = cu + num_seqs + 1;
+    Batch b = {.num_seqs = num_seqs,
+               .rows = rows,
+               .ids = own,
+               .position_ids = positions,
+               .labels = labels,
+               .cu_seqlens = cu,
                .sample = sample};
     memcpy(own, ids, (size_t)rows * sizeof *ids);
     memcpy(cu, cu_seqlens, (size_t)(num_seqs + 1) * sizeof *cu);
@@ -91,6 +97,6 @@ void assert_close(const char *what, const float *a, const float *b, int64_t n, d
         if (isnan(difference)) break;
     }
     if (!(worst <= tolerance * largest))
-        fail_msg("%s: element %lld is %.9g, should be %.9g (largest %.3g, allowed %.3g)", what, (long long)where, (double)a[where],
-                 (double)b[where], largest, tolerance * largest);
+        fail_msg("%s: element %lld is %.9g, should be %.9g (largest %.3g, allowed %.3g)", what, (long long)where,
+                 (double)a[where], (double)b[where], largest, tolerance * largest);
 }

@@ -17,7 +17,8 @@ void test_model_open(TestModel *m, const char *path, unsigned isa, int threads);
 void test_model_draw(TestModel *m, const char *config, uint64_t seed, unsigned isa, int threads);
 void test_model_close(TestModel *m);
 
-/* A batch of sequences laid end to end; position ids, labels (shifted) and samples are made. Free with test_batch_free. */
+/* A batch of sequences laid end to end; position ids, labels (shifted) and samples are made. Free with test_batch_free.
+ */
 Batch test_batch(const int32_t *ids, const int32_t *cu_seqlens, int num_seqs);
 void test_batch_free(Batch *b);
 

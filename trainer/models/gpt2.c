@@ -1,4 +1,5 @@
-/* GPT-2 (Radford et al. 2019, "Language models are unsupervised multitask learners"), as transformers' GPT2LMHeadModel computes it. */
+/* GPT-2 (Radford et al. 2019, "Language models are unsupervised multitask learners"), as transformers' GPT2LMHeadModel
+ * computes it. */
 #include <math.h>
 #include <stdio.h>
 
@@ -57,7 +58,8 @@ typedef struct Sizes {
 static Status probability(const cJSON *config, const char *where, const char *key, double *out)
 {
     Status st = json_real_or(config, where, key, 0.1, out);
-    if (!st && !(*out >= 0 && *out < 1)) st = status_raise(STATUS_FORMAT, "%s: `%s` must be at least 0 and below 1", where, key);
+    if (!st && !(*out >= 0 && *out < 1))
+        st = status_raise(STATUS_FORMAT, "%s: `%s` must be at least 0 and below 1", where, key);
     return st;
 }
 
@@ -80,9 +82,11 @@ static Status read_sizes(Model *m, const char *where, Sizes *s)
     TRY(json_bool_or(m->config, where, "scale_attn_weights", true, &s->scale_attn_weights));
     TRY(json_bool_or(m->config, where, "scale_attn_by_inverse_layer_idx", false, &s->scale_by_layer));
     TRY(json_bool_or(m->config, where, "add_cross_attention", false, &cross_attention));
-    if (cross_attention) RAISE(UNSUPPORTED, "%s: add_cross_attention: true is not something hone has; GPT-2 as a decoder only", where);
+    if (cross_attention)
+        RAISE(UNSUPPORTED, "%s: add_cross_attention: true is not something hone has; GPT-2 as a decoder only", where);
     if (s->embd % s->heads)
-        RAISE(FORMAT, "%s: n_embd %lld is not a multiple of n_head %lld", where, (long long)s->embd, (long long)s->heads);
+        RAISE(FORMAT, "%s: n_embd %lld is not a multiple of n_head %lld", where, (long long)s->embd,
+              (long long)s->heads);
     m->hidden_size = m->kv_width = s->embd;
 done:
     return st;
@@ -103,8 +107,14 @@ static void declare_block(Parameters *ps, Block *b, const Sizes *s, int64_t laye
     b->c_fc = linear_declare(ps, NAME("mlp.c_fc"), s->embd, s->inner, true, IN_OUT, std);
     b->mlp_c_proj = linear_declare(ps, NAME("mlp.c_proj"), s->inner, s->embd, true, IN_OUT, residual_std);
     b->attn = (Attention){.layer = (int32_t)layer,
-                          .spec = {.heads = (int32_t)s->heads, .kv_heads = (int32_t)s->heads, .head_dim = head_dim, .causal = true,
-                                   .scale = (float)scale, .dropout = (float)s->attn_pdrop, .k_col = s->embd, .v_col = 2 * s->embd}};
+                          .spec = {.heads = (int32_t)s->heads,
+                                   .kv_heads = (int32_t)s->heads,
+                                   .head_dim = head_dim,
+                                   .causal = true,
+                                   .scale = (float)scale,
+                                   .dropout = (float)s->attn_pdrop,
+                                   .k_col = s->embd,
+                                   .v_col = 2 * s->embd}};
     b->act = s->act;
     b->resid_pdrop = (float)s->resid_pdrop;
 #undef NAME
@@ -125,7 +135,8 @@ static Status declare(Model *model, const char *where)
     m->wpe = embedding_declare(ps, "transformer.wpe", model->max_positions, s.embd, (float)s.std);
     for (int64_t i = 0; i < model->num_layers; i++) declare_block(ps, &m->h[i], &s, i, model->num_layers);
     m->ln_f = layer_norm_declare(ps, "transformer.ln_f", s.embd, (float)s.eps);
-    model->head = tied ? m->wte.weight : linear_declare(ps, "lm_head", s.embd, model->vocab_size, false, OUT_IN, (float)s.std).weight;
+    model->head = tied ? m->wte.weight
+                       : linear_declare(ps, "lm_head", s.embd, model->vocab_size, false, OUT_IN, (float)s.std).weight;
 done:
     return st;
 }

@@ -1,5 +1,5 @@
-/* Weights from a model directory into the parameters, by name. Large tensors are read in parts by all threads of the model's pool: the first
- * touch of fresh memory costs more than the reading. */
+/* Weights from a model directory into the parameters, by name. Large tensors are read in parts by all threads of the
+ * model's pool: the first touch of fresh memory costs more than the reading. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -23,7 +23,8 @@ static const TensorInfo *find(const Model *m, const TensorStore *store, const Pa
 {
     const TensorInfo *info = tensor_store_find(store, p->spec.name);
     size_t n = m->type->prefix ? strlen(m->type->prefix) : 0;
-    return !info && n && strncmp(p->spec.name, m->type->prefix, n) == 0 ? tensor_store_find(store, p->spec.name + n) : info;
+    return !info && n && strncmp(p->spec.name, m->type->prefix, n) == 0 ? tensor_store_find(store, p->spec.name + n)
+                                                                        : info;
 }
 
 static bool same_shape(const TensorInfo *info, const Parameter *p)
@@ -36,7 +37,8 @@ static bool same_shape(const TensorInfo *info, const Parameter *p)
 
 static bool is_float(const TensorInfo *info)
 {
-    return info->dtype == DTYPE_F32 || info->dtype == DTYPE_BF16 || info->dtype == DTYPE_F16 || info->dtype == DTYPE_F64;
+    return info->dtype == DTYPE_F32 || info->dtype == DTYPE_BF16 || info->dtype == DTYPE_F16 ||
+           info->dtype == DTYPE_F64;
 }
 
 /* The parameter that a tensor of the file belongs to; NULL: none. */
@@ -47,7 +49,8 @@ static const Parameter *owner_of(const Model *m, const TensorStore *store, const
     return NULL;
 }
 
-/* A head that is tied is saved by some writers all the same: fine when it is a copy, which the names of old files cannot tell. */
+/* A head that is tied is saved by some writers all the same: fine when it is a copy, which the names of old files
+ * cannot tell. */
 static bool is_tied_head(const Model *m, const TensorInfo *info)
 {
     return strcmp(info->name, "lm_head.weight") == 0 && !parameter_find(&m->params, "lm_head.weight");
@@ -64,8 +67,8 @@ static Status list_problems(const Model *m, const TensorStore *store, const char
         if (!info)
             text_printf(&text, "\n  missing: %s %s", p->spec.name, shape_text(p->spec.shape, p->spec.ndim, want));
         else if (!same_shape(info, p))
-            text_printf(&text, "\n  wrong shape: %s is %s, the config says %s", info->name, shape_text(info->shape, info->ndim, have),
-                        shape_text(p->spec.shape, p->spec.ndim, want));
+            text_printf(&text, "\n  wrong shape: %s is %s, the config says %s", info->name,
+                        shape_text(info->shape, info->ndim, have), shape_text(p->spec.shape, p->spec.ndim, want));
         else if (!is_float(info))
             text_printf(&text, "\n  wrong type: %s is %s; F32, BF16, F16 and F64 can be read", info->name, info->type);
     }
@@ -117,7 +120,8 @@ static Status read_parts(const Model *m, const TensorStore *store)
     for (size_t i = 0; i < m->params.count; i++) parts += (m->params.list[i]->count + PART - 1) / PART;
     if (m->threads) threads_run(m->threads, parts, read_task, &load);
     if (m->threads && !load.failed) return OK;
-    for (int64_t i = 0; i < parts; i++) TRY(read_part(&load, i)); /* alone; or again, so that the error is this thread's */
+    for (int64_t i = 0; i < parts; i++)
+        TRY(read_part(&load, i)); /* alone; or again, so that the error is this thread's */
 done:
     return st;
 }

@@ -18,12 +18,13 @@ typedef struct ModelType {
     const char *name;         /* config.json's model_type */
     const char *architecture; /* the class with a language model's head */
     size_t bytes;             /* of its own struct, which begins with Model */
-    /* Reads m->config (where: its path), declares parameters in the reference's order, fills in the sizes. What it cannot honour is refused. */
+    /* Reads m->config (where: its path), declares parameters in the reference's order, fills in the sizes. What it
+     * cannot honour is refused. */
     Status (*declare)(Model *m, const char *where);
     Tensor *(*forward)(Tape *t, const Model *m, const Batch *batch); /* the final hidden states */
     const char *prefix;             /* names may lack it in old files */
     const char *const *ignored;     /* ends of names of buffers in old files, NULL-terminated */
-    bool counts_all_labels;         /* the Hugging Face Trainer counts a sequence's first label too (trainer_semantics.md, 4) */
+    bool counts_all_labels; /* the Hugging Face Trainer counts a sequence's first label too (trainer_semantics.md, 4) */
 } ModelType;
 
 struct Model {
@@ -36,25 +37,29 @@ struct Model {
     int64_t vocab_size, hidden_size, num_layers, max_positions, kv_width /* keys' width, for the cache */;
 };
 
-/* Takes the config over (also when it fails). A model_type that hone lacks is refused with the list of what there is. */
+/* Takes the config over (also when it fails). A model_type that hone lacks is refused with the list of what there is.
+ */
 Status model_new(cJSON *config, const char *where, Model **out);
 /* config.json of a model directory. */
 Status model_config_read(const char *dir, cJSON **out);
 /* A config of the type's defaults with "k=v,k=v" changed: training from scratch. */
 Status model_config_make(const char *model_type, const char *overrides, cJSON **out);
 void model_free(Model *m);
-/* Every parameter by its name, converted to f32; what is missing, unexpected or of a wrong shape is listed whole in one error. */
+/* Every parameter by its name, converted to f32; what is missing, unexpected or of a wrong shape is listed whole in one
+ * error. */
 Status model_load(Model *m, const char *path);
 void model_draw(Model *m, uint64_t seed);
 Tensor *model_forward(Tape *t, const Model *m, const Batch *batch);
-/* The config to be saved beside the weights: what was read, with architectures and dtype as they now are. Free with cJSON_Delete. */
+/* The config to be saved beside the weights: what was read, with architectures and dtype as they now are. Free with
+ * cJSON_Delete. */
 cJSON *model_config_out(const Model *m);
 int64_t model_flos_parameters(const Model *m); /* without embeddings: total_flos counts 6 a token for each */
 
 const ModelType *model_type_find(const char *name); /* NULL: hone lacks it */
 
 /* Reads one activation by its name in the config. */
-Status config_activation(const cJSON *config, const char *where, const char *key, const char *fallback, Activation *out);
+Status config_activation(const cJSON *config, const char *where, const char *key, const char *fallback,
+                         Activation *out);
 Status config_positive(const cJSON *config, const char *where, const char *key, int64_t fallback, int64_t *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* The layers' declarations and calls: names, initial values and decay as in the reference (trainer_semantics 5: biases and norms do not decay). */
+/* The layers' declarations and calls: names, initial values and decay as in the reference (trainer_semantics 5: biases
+ * and norms do not decay). */
 #include "trainer/nn/layers.h"
 
 #include <stdio.h>
@@ -16,7 +17,8 @@ static Parameter *declare(Parameters *ps, const char *name, const char *part, Pa
 
 static Tensor *view(Parameter *p) { return p ? &p->value : NULL; }
 
-Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out, bool bias, WeightLayout layout, float std)
+Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out, bool bias, WeightLayout layout,
+                      float std)
 {
     Linear l = {.layout = layout};
     ParameterSpec weight = {.ndim = 2, .init = {INIT_NORMAL, std}, .decay = true};
@@ -36,27 +38,34 @@ Tensor *linear(Tape *t, const Linear *l, Tensor *x) { return linear_act(t, l, x,
 
 LayerNorm layer_norm_declare(Parameters *ps, const char *name, int64_t hidden, float eps)
 {
-    return (LayerNorm){.eps = eps,
-                       .weight = declare(ps, name, "weight", (ParameterSpec){.ndim = 1, .shape = {hidden}, .init = {INIT_ONE, 0}}),
-                       .bias = declare(ps, name, "bias", (ParameterSpec){.ndim = 1, .shape = {hidden}})};
+    return (LayerNorm){
+        .eps = eps,
+        .weight = declare(ps, name, "weight", (ParameterSpec){.ndim = 1, .shape = {hidden}, .init = {INIT_ONE, 0}}),
+        .bias = declare(ps, name, "bias", (ParameterSpec){.ndim = 1, .shape = {hidden}})};
 }
 
-Tensor *layer_norm(Tape *t, const LayerNorm *l, Tensor *x) { return op_layer_norm(t, x, view(l->weight), view(l->bias), l->eps); }
+Tensor *layer_norm(Tape *t, const LayerNorm *l, Tensor *x)
+{
+    return op_layer_norm(t, x, view(l->weight), view(l->bias), l->eps);
+}
 
 RmsNorm rms_norm_declare(Parameters *ps, const char *name, int64_t hidden, float eps, float offset)
 {
     Init init = {offset > 0 ? INIT_ZERO : INIT_ONE, 0};
     return (RmsNorm){.eps = eps,
                      .offset = offset,
-                     .weight = declare(ps, name, "weight", (ParameterSpec){.ndim = 1, .shape = {hidden}, .init = init})};
+                     .weight =
+                         declare(ps, name, "weight", (ParameterSpec){.ndim = 1, .shape = {hidden}, .init = init})};
 }
 
 Tensor *rms_norm(Tape *t, const RmsNorm *l, Tensor *x) { return op_rms_norm(t, x, view(l->weight), l->eps, l->offset); }
 
 Embedding embedding_declare(Parameters *ps, const char *name, int64_t vocab, int64_t width, float std)
 {
-    return (Embedding){declare(ps, name, "weight",
-                               (ParameterSpec){.ndim = 2, .shape = {vocab, width}, .init = {INIT_NORMAL, std}, .decay = true, .embedding = true})};
+    return (Embedding){
+        declare(ps, name, "weight",
+                (ParameterSpec){
+                    .ndim = 2, .shape = {vocab, width}, .init = {INIT_NORMAL, std}, .decay = true, .embedding = true})};
 }
 
 Tensor *embedding(Tape *t, const Embedding *l, Tensor *onto, const int32_t *ids, int64_t rows)
@@ -76,14 +85,17 @@ Tensor *dropout_add(Tape *t, Tensor *x, Tensor *residual, float p) { return op_d
 Status activation_find(const char *name, const char *where, Activation *out)
 {
     static const struct { const char *name; Activation act; } table[] = {
-        {"gelu", ACT_GELU}, {"gelu_new", ACT_GELU_TANH}, {"gelu_pytorch_tanh", ACT_GELU_TANH}, {"gelu_fast", ACT_GELU_TANH},
-        {"relu", ACT_RELU}, {"silu", ACT_SILU}, {"swish", ACT_SILU}, {"tanh", ACT_TANH},
+        {"gelu", ACT_GELU},           {"gelu_new", ACT_GELU_TANH}, {"gelu_pytorch_tanh", ACT_GELU_TANH},
+        {"gelu_fast", ACT_GELU_TANH}, {"relu", ACT_RELU},          {"silu", ACT_SILU},
+        {"swish", ACT_SILU},          {"tanh", ACT_TANH},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].name, name) == 0) {
             *out = table[i].act;
             return OK;
         }
-    return status_raise(STATUS_UNSUPPORTED,
-                        "%s: activation `%s` is not one of gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, tanh", where, name);
+    return status_raise(
+        STATUS_UNSUPPORTED,
+        "%s: activation `%s` is not one of gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu, swish, tanh",
+        where, name);
 }

@@ -1,5 +1,5 @@
-/* Layers: parameters and one call each. A layer's declare takes the name that the checkpoint gives it; all may fail only for memory, which
- * parameters_layout reports. */
+/* Layers: parameters and one call each. A layer's declare takes the name that the checkpoint gives it; all may fail
+ * only for memory, which parameters_layout reports. */
 #ifndef HONE_NN_LAYERS_H
 #define HONE_NN_LAYERS_H
 
@@ -10,7 +10,8 @@ typedef struct Linear {
     WeightLayout layout;
 } Linear;
 /* name.weight (and name.bias), weights drawn with standard deviation std. */
-Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out, bool bias, WeightLayout layout, float std);
+Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out, bool bias, WeightLayout layout,
+                      float std);
 Tensor *linear(Tape *t, const Linear *l, Tensor *x);
 Tensor *linear_act(Tape *t, const Linear *l, Tensor *x, Activation act); /* act(linear), made again in backward */
 
