@@ -99,15 +99,14 @@ typedef struct Run {
     char output[OUTPUT_BYTES];
 } Run;
 
-static Run run(const char *before, const char *options, const char *mode, int argument)
+/* This program as a child, started by `launcher`. */
+static Run run_by(const char *launcher, const char *mode, int argument)
 {
     Run r = {0};
     char self[512] = "", command[2048];
     struct timespec a, b;
     assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
-    snprintf(command, sizeof command,
-             "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 %s mpirun --timeout 60 %s %s child %s %d 2>&1",
-             before, options, self, mode, argument);
+    snprintf(command, sizeof command, "%s %s child %s %d 2>&1", launcher, self, mode, argument);
     clock_gettime(CLOCK_MONOTONIC, &a);
     FILE *f = popen(command, "r");
     assert_non_null(f);
@@ -118,6 +117,14 @@ static Run run(const char *before, const char *options, const char *mode, int ar
     r.rc = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     r.seconds = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) * 1e-9;
     return r;
+}
+
+static Run run(const char *before, const char *options, const char *mode, int argument)
+{
+    char launcher[1024];
+    snprintf(launcher, sizeof launcher,
+             "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 %s mpirun --timeout 60 %s", before, options);
+    return run_by(launcher, mode, argument);
 }
 
 static void assert_says(const Run *r, const char *text)
@@ -172,6 +179,43 @@ static void ranks_share_the_cores(void **state)
     }
 }
 
+/* What a rank tells of its mask. */
+static const char *mask_of(const Run *r, int rank, char mask[64])
+{
+    char line[32];
+    snprintf(line, sizeof line, "<%d: ", rank);
+    const char *at = strstr(r->output, line);
+    if (!at || sscanf(strstr(at, "mask "), "mask %63s", mask) != 1) fail_msg("no mask of rank %d in: %s", rank, r->output);
+    return mask;
+}
+
+static void ranks_that_have_enough_cores_share_none(void **state)
+{
+    (void)state;
+    char first[64], second[64];
+    if (cores() < 2) return;
+    Run r = run("", "--oversubscribe -np 2", "binding", 0);
+    assert_string_not_equal(mask_of(&r, 0, first), mask_of(&r, 1, second));
+    assert_int_equal(number_after(&r, 0, "cpus ") + number_after(&r, 1, "cpus "), cores());
+}
+
+/* mpirun's own mask is the limit of what its ranks are widened to. */
+static void no_rank_leaves_the_launchers_cores(void **state)
+{
+    (void)state;
+    cpu_set_t mask;
+    char before[64], expected[64], found[64];
+    int first = 0;
+    sched_getaffinity(0, sizeof mask, &mask);
+    while (!CPU_ISSET(first, &mask)) first++;
+    snprintf(before, sizeof before, "taskset -c %d", first);
+    snprintf(expected, sizeof expected, "%d", first);
+    Run r = run(before, "-np 1", "binding", 0);
+    assert_int_equal(r.rc, 0);
+    assert_int_equal(number_after(&r, 0, "threads "), 1);
+    assert_string_equal(mask_of(&r, 0, found), expected);
+}
+
 static void a_binding_that_was_asked_for_is_kept(void **state)
 {
     (void)state;
@@ -181,6 +225,14 @@ static void a_binding_that_was_asked_for_is_kept(void **state)
     assert_int_equal(number_after(&r, 0, "threads "), number_after(&r, 0, "really "));
     assert_true(cores() < 2 || number_after(&r, 0, "really ") < cores());
     assert_says(&r, "line []");
+    if (cores() >= 2) {
+        r = run("", "--map-by core --bind-to core -np 2", "binding", 0);
+        assert_int_equal(r.rc, 0);
+        for (int rank = 0; rank < 2; rank++) {
+            assert_int_equal(number_after(&r, rank, "widened "), 0);
+            assert_int_equal(number_after(&r, rank, "threads "), number_after(&r, rank, "really "));
+        }
+    }
 }
 
 static void numbers_of_threads_that_were_asked_for_are_kept(void **state)
@@ -200,6 +252,9 @@ static void one_rank_does_not_start_mpi(void **state)
 {
     (void)state;
     Run r = run("", "-np 1", "self", 0);
+    assert_int_equal(r.rc, 0);
+    assert_says(&r, "<size 1 initialized 0>");
+    r = run_by("env -u OMPI_COMM_WORLD_SIZE -u PMIX_RANK", "self", 0); /* no launcher at all */
     assert_int_equal(r.rc, 0);
     assert_says(&r, "<size 1 initialized 0>");
 }
@@ -285,6 +340,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_rank_is_widened_to_all_cores),
         cmocka_unit_test(ranks_share_the_cores),
+        cmocka_unit_test(ranks_that_have_enough_cores_share_none),
+        cmocka_unit_test(no_rank_leaves_the_launchers_cores),
         cmocka_unit_test(a_binding_that_was_asked_for_is_kept),
         cmocka_unit_test(numbers_of_threads_that_were_asked_for_are_kept),
         cmocka_unit_test(one_rank_does_not_start_mpi),

@@ -4,7 +4,7 @@
  * The program starts itself under mpirun; each of these processes does many runs and prints a line for each. */
 #include "tests/trainer/ragged_run.h"
 
-#include <sys/wait.h>
+#include <mpi.h>
 
 #include "kernels/kernels.h"
 
@@ -101,6 +101,9 @@ static int child(const char *what, const char *directory)
     if (!strcmp(what, "defect")) run_defect();
     if (!strcmp(what, "normal")) run_normal();
     if (!strcmp(what, "no_targets")) run_no_targets();
+    int initialized; /* after whole runs: by ranks only */
+    MPI_Initialized(&initialized);
+    if (initialized != (world->size > 1)) printf("MPI: failed\n");
     return close_world(0);
 }
 
