@@ -65,6 +65,14 @@ function(hone_benches)
   endforeach()
 endfunction()
 
+# A test that needs another room's code (a whole model, a training run) says: /* links: trainer */ in its first lines.
+function(hone_links source out)
+  file(STRINGS ${source} links REGEX "links: " LIMIT_COUNT 1)
+  string(REGEX REPLACE "^.*links: *([a-z_ ]+).*$" "\\1" links "${links}")
+  separate_arguments(links)
+  set(${out} ${links} PARENT_SCOPE)
+endfunction()
+
 # tests/ROOM/test_X.c becomes the program test_ROOM_X, linked with that room and tests/support. tests/ROOM/test_X.sh is run
 # with the program's path as its argument. A file tests/ROOM/test_X.mpi beside it lists rank counts to run it under too.
 function(hone_tests)
@@ -92,10 +100,7 @@ function(hone_tests)
     if(TARGET ${room})
       target_link_libraries(${test} PRIVATE ${room})
     endif()
-    # A test that needs another room's code (a whole model, a training run) says: /* links: trainer */ in its first lines.
-    file(STRINGS ${source} links REGEX "links: " LIMIT_COUNT 1)
-    string(REGEX REPLACE "^.*links: *([a-z_ ]+).*$" "\\1" links "${links}")
-    separate_arguments(links)
+    hone_links(${source} links)
     target_link_libraries(${test} PRIVATE ${links} PkgConfig::CMOCKA)
     target_compile_definitions(${test} PRIVATE FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
     add_test(NAME ${room}/${stem} COMMAND ${test} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})

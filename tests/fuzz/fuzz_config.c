@@ -1,3 +1,4 @@
+/* links: config */
 /* A config of any bytes is taken or refused with a line; what is taken, written as training_args.json, is taken again
  * as the same run. */
 #include <fcntl.h>

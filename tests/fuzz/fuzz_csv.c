@@ -1,10 +1,7 @@
+/* links: data */
 /* What is read is written again with every field in quotes, and must be read as the same rows. */
-#include <stdint.h>
-
 #include "tests/fuzz/fuzz_rows.h"
 #include "trainer/base/json.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void add_field(Text *t, const char *text, size_t bytes, bool first)
 {

@@ -1,10 +1,7 @@
+/* links: data */
 /* The streaming reader against base/json, which must take the same texts and see the same members. */
-#include <stdint.h>
-
 #include "tests/fuzz/fuzz_rows.h"
 #include "trainer/base/json.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool same_value(const Field *f, const cJSON *v)
 {

@@ -1,42 +1,10 @@
-/* What the fuzzers of the data readers share: the input as a file, and rows compared. */
+/* What the fuzzers of the data readers share: rows read and checked. */
 #ifndef HONE_FUZZ_ROWS_H
 #define HONE_FUZZ_ROWS_H
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
+#include "tests/fuzz/fuzz.h"
 #include "trainer/data/readers.h"
 #include "trainer/tokenizer/unicode.h"
-
-#define FUZZ_CHECK(what)                                                  \
-    do {                                                                  \
-        if (!(what)) {                                                    \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what);    \
-            abort();                                                      \
-        }                                                                 \
-    } while (0)
-
-static char fuzz_path[64];
-
-static inline void fuzz_remove(void)
-{
-    unlink(fuzz_path);
-}
-
-/* Writes the bytes to a file of this process whose name ends so; its path. Gone at exit. */
-static inline const char *fuzz_file(const char *end, const void *data, size_t size)
-{
-    char *path = fuzz_path;
-    if (!*path) atexit(fuzz_remove);
-    snprintf(path, sizeof fuzz_path, "/tmp/hone_fuzz_%ld%s", (long)getpid(), end);
-    FILE *f = fopen(path, "wb");
-    FUZZ_CHECK(f);
-    FUZZ_CHECK(fwrite(data, 1, size, f) == size);
-    FUZZ_CHECK(fclose(f) == 0);
-    return path;
-}
 
 static inline Rows *fuzz_open(const char *const *path, bool keep)
 {

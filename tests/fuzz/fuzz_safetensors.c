@@ -1,3 +1,4 @@
+/* links: checkpoint */
 /* Any bytes as a safetensors file, and any text as the header of one, are refused with a line or read to the last byte;
  * what is read is written again and must be read as the same tensors. The text is also tried as the index of a model.
  */

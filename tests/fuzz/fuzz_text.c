@@ -1,9 +1,6 @@
+/* links: data */
 /* The rows laid end to end are the text with every line end as \n; and only invalid UTF-8 is an error. */
-#include <stdint.h>
-
 #include "tests/fuzz/fuzz_rows.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Universal newlines; `to` has room for `size` bytes. */
 static size_t translate(char *to, const uint8_t *data, size_t size)

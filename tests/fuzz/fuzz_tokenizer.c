@@ -1,3 +1,4 @@
+/* links: tokenizer */
 /* Any bytes as a tokenizer.json are refused with a line, or make a tokenizer that encodes and decodes texts without a
  * fault: the bytes themselves too, as far as they are UTF-8. */
 #include <stdint.h>
