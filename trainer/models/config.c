@@ -10,8 +10,10 @@ Status model_config_read(const char *dir, cJSON **out)
     Arena *arena = NULL;
     TRY(arena_new(&arena));
     if (!path_exists(dir))
-        RAISE(MISSING, "%s: no such directory; model_name_or_path wants a directory in the Hugging Face format (config.json, "
-              "model.safetensors, tokenizer.json)", dir);
+        RAISE(MISSING,
+              "%s: no such directory; model_name_or_path wants a directory in the Hugging Face format (config.json, "
+              "model.safetensors, tokenizer.json)",
+              dir);
     char *path = path_join(arena, dir, "config.json");
     TRY_MEMORY(path);
     if (!path_exists(path)) RAISE(MISSING, "%s: there is no config.json in it; is this a model directory?", dir);
@@ -44,7 +46,8 @@ Status model_config_make(const char *model_type, const char *overrides, cJSON **
     Status st = OK;
     char *text = NULL;
     cJSON *config = cJSON_CreateObject();
-    if (!config || !cJSON_AddStringToObject(config, "model_type", model_type) || !(text = strdup(overrides ? overrides : "")))
+    if (!config || !cJSON_AddStringToObject(config, "model_type", model_type) ||
+        !(text = strdup(overrides ? overrides : "")))
         RAISE(MEMORY, "out of memory");
     char *rest = text;
     for (char *pair = strtok_r(text, ",", &rest); pair; pair = strtok_r(NULL, ",", &rest)) {
@@ -65,7 +68,7 @@ done:
 
 static void replace(cJSON *object, const char *key, cJSON *value)
 {
-    if (cJSON_HasObjectItem(object, key)) cJSON_ReplaceItemInObjectCaseSensitive(object, key, value);
+    if (cJSON_GetObjectItemCaseSensitive(object, key)) cJSON_ReplaceItemInObjectCaseSensitive(object, key, value);
     else cJSON_AddItemToObject(object, key, value);
 }
 
@@ -95,6 +98,7 @@ Status config_positive(const cJSON *config, const char *where, const char *key, 
 {
     Status st = json_int_or(config, where, key, fallback, out);
     if (!st && (*out < 1 || *out > INT32_MAX))
-        st = status_raise(STATUS_FORMAT, "%s: `%s` is %lld; it must be between 1 and 2147483647", where, key, (long long)*out);
+        st = status_raise(STATUS_FORMAT, "%s: `%s` is %lld; it must be between 1 and 2147483647", where, key,
+                          (long long)*out);
     return st;
 }
