@@ -1,5 +1,5 @@
-/* Losses since the last log entry and over the whole run, so that a resumed run logs what an unbroken one does; and what
- * decides the bits besides config and data, so that a resume on something else says so. */
+/* Losses since the last log entry and over the whole run, so that a resumed run logs what an unbroken one does; and
+ * what decides the bits besides config and data, so that a resume on something else says so. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -78,11 +78,11 @@ void notes_apply(Trainer *tr, const MetadataPair *pairs, size_t count, int64_t s
     tr->skipped_steps = whole(pairs, count, "skipped_steps", 0);
     describe_machine(tr, machine);
     if (was && strcmp(was, machine))
-        log_warning("the checkpoint was made on %s, this is %s: the last bits may differ from a run that was never stopped",
-                    was, machine);
+        log_warning("the checkpoint was made on %s, this is %s: the last bits may differ from a run that was never "
+                    "stopped", was, machine);
     if (samples != samples_per_update(tr))
-        log_warning("an update had %" PRId64 " samples when the checkpoint was made, and has %" PRId64 " now: the data goes "
-                    "on at update %" PRId64 " of the new count, so samples are repeated or left out; keep "
+        log_warning("an update had %" PRId64 " samples when the checkpoint was made, and has %" PRId64 " now: the data "
+                    "goes on at update %" PRId64 " of the new count, so samples are repeated or left out; keep "
                     "per_device_train_batch_size x gradient_accumulation_steps x ranks the same",
                     samples, samples_per_update(tr), step);
 }

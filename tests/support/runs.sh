@@ -1,5 +1,6 @@
-# Runs of `hone train` for the tests of resuming: sourced by tests/trainer/test_resume*.sh with the program as $1. A model
-# small enough that a run of a dozen steps takes a tenth of a second, from scratch, with dropout 0.1 (GPT-2's default).
+# Runs of `hone train` for the tests of resuming: sourced by tests/trainer/test_resume*.sh with the program as $1. A
+# model small enough that a run of a dozen steps takes a tenth of a second, from scratch, with dropout 0.1 (GPT-2's
+# default).
 set -u
 hone=$(realpath "$1")
 [ -x "$hone" ] || { echo "no program at $1"; exit 1; }

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Whatever happens to a file of the newest checkpoint, the next good one is taken, said in one line, and nothing else is touched; with none
-# left the run does not begin anew behind one's back. Argument: the path of hone.
+# Whatever happens to a file of the newest checkpoint, the next good one is taken, said in one line, and nothing else
+# is touched; with none left the run does not begin anew behind one's back. Argument: the path of hone.
 . "$(dirname "$0")/../support/runs.sh"
 
 cut_short() { truncate -s "$(($(stat -c %s "$1") * 2 / 3))" "$1"; }
@@ -17,7 +17,8 @@ train 1 whole; must 0 "unbroken"
 equal "what it leaves" "$(checkpoints whole)" "checkpoint-12 checkpoint-4 checkpoint-8"
 files=$(ls "$dir/whole/checkpoint-12")
 equal "files of a checkpoint" "$(echo $files)" \
-    "MANIFEST.json config.json model.safetensors optimizer.safetensors rng_state.json scheduler.json tokenizer.json tokenizer_config.json trainer_state.json training_args.json"
+    "MANIFEST.json config.json model.safetensors optimizer.safetensors rng_state.json scheduler.json tokenizer.json \
+tokenizer_config.json trainer_state.json training_args.json"
 sums() { (cd "$dir/$1" && sha256sum checkpoint-4/* checkpoint-8/*); }
 for file in $files; do
     for damage in cut_short flip lose grow; do

@@ -1,7 +1,8 @@
 #!/bin/bash
-# kill -9 at any moment: a run that is killed again and again, and started again each time by the same command, ends in the same bits as
-# one that was never killed. The moments are drawn from a seed; HONE_TEST_LONG=200 kills so often on each number of ranks.
-# On two ranks it is mpirun that is killed, and sometimes the ranks too: those that are not must not write on. Argument: hone.
+# kill -9 at any moment: a run that is killed again and again, and started again each time by the same command, ends
+# in the same bits as one that was never killed. The moments are drawn from a seed; HONE_TEST_LONG=200 kills so often
+# on each number of ranks. On two ranks it is mpirun that is killed, and sometimes the ranks too: those that are not
+# must not write on. Argument: hone.
 . "$(dirname "$0")/../support/runs.sh"
 RANDOM=${HONE_TEST_SEED:-1}
 options="--max_steps 24 --save_steps 2 --save_total_limit 2 --eval_strategy steps --eval_steps 5 --logging_steps 3"
@@ -11,7 +12,8 @@ now_ms() { echo $(($(date +%s%N) / 1000000)); }
 # killed RANKS MS: the run, killed after so long; $status is 137 if it was
 killed() {
     command_line "$1" broken $options --resume_from_checkpoint true
-    { timeout -s KILL "$(printf '%d.%03d' $(($2 / 1000)) $(($2 % 1000)))" "${line[@]}" >"$dir/log" 2>&1 </dev/null; } 2>/dev/null
+    line=(timeout -s KILL "$(printf '%d.%03d' $(($2 / 1000)) $(($2 % 1000)))" "${line[@]}")
+    { "${line[@]}" >"$dir/log" 2>&1 </dev/null; } 2>/dev/null
     status=$?
     [ $((RANDOM % 2)) = 0 ] || pkill_ranks
 }

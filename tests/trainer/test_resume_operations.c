@@ -9,18 +9,13 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-#include "trainer/base/file.h"
+#include "tests/trainer/tiny_run.h"
 #include "trainer/base/log.h"
-#include "trainer/trainer.h"
 
 enum { DIED = 99, HANG_S = 60 };
 typedef enum Trouble { NONE, DIE, FAIL_ONCE, FAIL_ALWAYS } Trouble;
@@ -55,18 +50,13 @@ static int train(const char *name)
 {
     char out[160];
     snprintf(out, sizeof out, "%s/%s", root, name);
-    static const char tiny[] = "n_embd=8,n_layer=1,n_head=1,n_positions=16,vocab_size=320,bos_token_id=319";
-    const char *argv[] = {"--model_type", "gpt2", "--config_overrides", tiny,
-                          "--tokenizer_name", FIXTURES "/models/gpt2_tiny",
-                          "--train_file", FIXTURES "/data/validation.txt",
-                          "--block_size", "8", "--max_train_samples", "20", "--per_device_train_batch_size", "2",
-                          "--max_steps", "8", "--save_strategy", "steps", "--save_steps", "3", "--save_total_limit", "1",
-                          "--logging_steps", "2", "--report_to", "tensorboard", "--disable_tqdm", "--num_threads", "1",
-                          "--output_dir", out, "--resume_from_checkpoint", "true"};
+    static const char *const options[] = {"--max_steps", "8", "--save_strategy", "steps", "--save_steps", "3",
+                                          "--save_total_limit", "1", "--logging_steps", "2",
+                                          "--report_to", "tensorboard", "--resume_from_checkpoint", "true", NULL};
     Arena *arena = NULL;
     TrainingArguments args;
     Status st = arena_new(&arena);
-    if (!st) st = arguments_load(sizeof argv / sizeof *argv, (char **)(uintptr_t)argv, arena, &args);
+    if (!st) st = tiny_arguments(out, TINY_MODEL "8,n_layer=1,n_head=1", options, arena, &args);
     if (!st) st = trainer_train(&args, arena);
     if (st) log_error("%s", status_message());
     arena_free(arena);
@@ -221,10 +211,8 @@ static void killed_while_resuming_it_ends_in_the_same_bits(void **state)
 static int set_up(void **state)
 {
     (void)state;
-    strcpy(root, "/dev/shm/hone-operations-XXXXXX"); /* in memory where there is one: syncing there costs nothing */
-    if (!mkdtemp(root)) assert_non_null(mkdtemp(strcpy(root, "/tmp/hone-operations-XXXXXX")));
+    assert_true(tiny_directory(root));
     snprintf(log_path, sizeof log_path, "%s/log", root);
-    setenv("HONE_CACHE", root, 1);
     counted = mmap(NULL, sizeof *counted, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(counted != MAP_FAILED);
     char whole[96];

@@ -1,5 +1,6 @@
 #!/bin/bash
-# An output_dir: what is refused, what waits, what is kept and what is set aside; and a disk that is full. Argument: the path of hone.
+# An output_dir: what is refused, what waits, what is kept and what is set aside; and a disk that is full. Argument:
+# the path of hone.
 . "$(dirname "$0")/../support/runs.sh"
 
 # ---- in use ----
@@ -12,7 +13,8 @@ equal "two ranks, said once" "$(grep -c 'is not empty' "$dir/log")" 1
 equal "and nothing happened" "$(model out) $(checkpoints out)" "$before checkpoint-12 checkpoint-4 checkpoint-8"
 train 1 out --overwrite_output_dir --seed 8 --save_steps 6; must 0 "afresh"
 [ "$(model out)" != "$before" ] || fail "afresh: the old weights"
-equal "afresh, older runs' checkpoints" "$(checkpoints out)" "checkpoint-12 checkpoint-4 checkpoint-6 checkpoint-8 superseded-checkpoint-12"
+equal "afresh, older runs' checkpoints" "$(checkpoints out)" \
+    "checkpoint-12 checkpoint-4 checkpoint-6 checkpoint-8 superseded-checkpoint-12"
 train 1 out --resume_from_checkpoint true --seed 8 --save_steps 6 --max_steps 18; must 0 "and on"
 says "and on" "resumed from .*/checkpoint-12 at step 12 of 18"
 mkdir "$dir/empty"
@@ -22,7 +24,8 @@ says "nothing to resume" "no checkpoint in .*/empty yet: the run begins"
 # ---- rotation ----
 train 1 kept --save_steps 2 --save_total_limit 2; must 0 "rotation"
 equal "rotation" "$(checkpoints kept)" "checkpoint-10 checkpoint-12"
-worst="--eval_strategy steps --eval_steps 2 --save_steps 2 --metric_for_best_model loss --greater_is_better true --load_best_model_at_end"
+worst="--eval_strategy steps --eval_steps 2 --save_steps 2 --metric_for_best_model loss --greater_is_better true"
+worst="$worst --load_best_model_at_end"
 for limit in 1 2 3; do
     train 1 best$limit $worst --save_total_limit $limit; must 0 "the best, limit $limit"
     says "the best, limit $limit" "loaded the best model, .*/checkpoint-2 "
@@ -41,7 +44,8 @@ equal "a damaged best" "$(model best3)" "$(sha256sum <"$dir/best3/checkpoint-12/
 # ---- from an earlier step ----
 train 1 earlier --save_steps 3; must 0 "four checkpoints"
 train 1 earlier --save_steps 3 --resume_from_checkpoint "$dir/earlier/checkpoint-6"; must 0 "from an earlier one"
-says "from an earlier one" "checkpoint-9 is later than the checkpoint resumed from: it is now .*/superseded-checkpoint-9"
+says "from an earlier one" \
+    "checkpoint-9 is later than the checkpoint resumed from: it is now .*/superseded-checkpoint-9"
 equal "from an earlier one" "$(checkpoints earlier)" \
     "checkpoint-12 checkpoint-3 checkpoint-6 checkpoint-9 superseded-checkpoint-12 superseded-checkpoint-9"
 equal "to the same end" "$(model earlier)" "$before"
@@ -95,7 +99,8 @@ if mount -t tmpfs -o size=1m none "$dir/small" 2>/dev/null; then
         train $ranks small/out --save_steps 3 --resume_from_checkpoint true; must 1 "no room at all, $ranks ranks"
         says "no room at all, $ranks ranks" "hone: error: .*No space left"
         rm "$dir/small/fill"
-        train $ranks small/out --save_steps 100 --save_total_limit 1 --resume_from_checkpoint true; must 0 "room again, $ranks ranks"
+        train $ranks small/out --save_steps 100 --save_total_limit 1 --resume_from_checkpoint true
+        must 0 "room again, $ranks ranks"
         says "room again, $ranks ranks" "resumed from $kept"
         train $ranks unbroken$ranks --save_steps 100; must 0 "unbroken, $ranks ranks"
         equal "room again, $ranks ranks" "$(model small/out)" "$(model unbroken$ranks)"

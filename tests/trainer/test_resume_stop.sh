@@ -1,6 +1,6 @@
 #!/bin/bash
-# Stopping on request: SIGUSR1 through mpirun, SIGTERM and SIGINT to a single process, max_time. The step is saved, the reason said, the
-# status is 75, and the same command goes on to the same bits. Argument: the path of hone.
+# Stopping on request: SIGUSR1 through mpirun, SIGTERM and SIGINT to a single process, max_time. The step is saved,
+# the reason said, the status is 75, and the same command goes on to the same bits. Argument: the path of hone.
 . "$(dirname "$0")/../support/runs.sh"
 # Long enough that a signal meets it at work: some seconds, of which few are run.
 long="--max_steps 30000 --max_train_samples 2000 --save_steps 50000 --logging_steps 20 --logging_strategy steps"
@@ -8,7 +8,7 @@ long="--max_steps 30000 --max_train_samples 2000 --save_steps 50000 --logging_st
 # started RANKS OUT [key value …]: in the background; returns when it has logged its first steps
 started() {
     command_line "$@" $long
-    "${line[@]}" >"$dir/log" 2>&1 </dev/null &
+    env --default-signal=INT "${line[@]}" >"$dir/log" 2>&1 </dev/null & # a shell would have it ignored
     pid=$!
     for _ in $(seq 400); do
         ! grep -q "'loss'" "$dir/log" || return
@@ -21,9 +21,9 @@ steps_saved() { ls "$dir/$1" | sed -n 's/^checkpoint-//p'; }
 
 stopped() { # NAME REASON OUT
     must 75 "$1"
-    says "$1" "^hone: stopped at step [0-9]+ of 30000 by $2; run the same command with resume_from_checkpoint: true and it goes on"
+    says "$1" "^hone: stopped at step [0-9]+ of 30000 by $2; run the same command with resume_from_checkpoint: true and"
     equal "$1, one checkpoint" "$(steps_saved $3 | wc -l)" 1
-    grep -q "stopped at step $(steps_saved $3) of" "$dir/log" || fail "$1: the step that is saved is not the one it says"
+    grep -q "stopped at step $(steps_saved $3) of" "$dir/log" || fail "$1: not the step that it says"
     [ ! -e "$dir/$3/model.safetensors" ] || fail "$1: a finished model of a run that is not finished"
     [ ! -e "$dir/$3/.hone.lock" ] || fail "$1: the lock stays"
 }
