@@ -5,6 +5,12 @@ offsets and decoded text.
     pip install tokenizers==0.23.3
     python scripts/reference/tokenizer_fuzz.py build/release/hone [texts for each tokenizer] [seed] [tokenizer ...]
     python scripts/reference/tokenizer_fuzz.py build/release/hone 500 7 patterns    # 500 random regular expressions
+    python scripts/reference/tokenizer_fuzz.py build/release/hone 500 7 planted     # does the fuzz find what is planted?
+
+Each tokenizer is compared twice: with its vocabulary, and (NAME/splits) with one in which every piece that the
+pre-tokenizer makes is one unknown token, so that its ends show. With the vocabulary alone a wrong split is seen only where
+some token would cross it: `\\p{N}{1,2}` for `\\p{N}{1,3}` gave the same ids in any number of texts, because none of these
+small vocabularies has a token of two digits.
 """
 
 import json
@@ -37,6 +43,10 @@ WORDS = [
 # fmt: on
 
 
+# What quantifiers count: runs of one class, of every length.
+RUNS = ["0123456789", "0123456789٣²Ⅳ１", "aBc", "ABCd", "дЖ", "日本", " ", " \t\u00a0", "\r\n", " \n", ".,!", "/-\n", "्́", "'sSdDtm"]
+
+
 def text(rng, fragments):
     out = []
     for _ in range(rng.choice([0, 1, 1, 2, 3, 5, 8, 13, 30])):
@@ -58,8 +68,11 @@ def text(rng, fragments):
             out.append(chr(rng.choice(MARKS)) * rng.choice([1, 1, 1, 2, 3]))
         elif kind < 0.76:
             out.append(chr(rng.choice(ODD)) * rng.choice([1, 1, 2, 4]))
-        elif kind < 0.86:
+        elif kind < 0.83:
             out.append(chr(rng.randrange(32, 127)) * rng.choice([1, 1, 1, 2, 5, 70]))
+        elif kind < 0.88:
+            run = rng.choice(RUNS)
+            out.append("".join(rng.choice(run) for _ in range(rng.choice([2, 3, 3, 4, 5, 7, 12]))))
         else:
             limit = rng.choice([0x100, 0x600, 0x3000, 0x10000, 0x20000, 0x110000])
             c = rng.randrange(limit)
@@ -76,9 +89,26 @@ def lines(command, items):
     return [json.loads(line) for line in done.stdout.split("\n") if line]
 
 
-def compare(hone, name, tokenizer, directory, count, rng):
-    path = os.path.join(directory, name + ".json")
-    tokenizer.save(path)
+def splits(tokenizer):
+    """The same normalizer and pre-tokenizer, with a model that shows every piece; None if it has none to show."""
+    if tokenizer.pre_tokenizer is None or tokenizer.get_vocab_size() < 2:
+        return None
+    t = pieces("x")
+    t.pre_tokenizer = tokenizer.pre_tokenizer
+    if tokenizer.normalizer is not None:
+        t.normalizer = tokenizer.normalizer
+    return t
+
+
+def compare(hone, name, tokenizer, directory, count, rng, plant=None):
+    """plant: (old, new), a text changed in the file that hone reads."""
+    path = os.path.join(directory, name.replace("/", "_") + ".json")
+    tokenizer.save(path, pretty=False)
+    if plant:
+        content = open(path, encoding="utf-8").read()
+        assert plant[0] in content, (name, plant)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(content.replace(*plant))
     fragments = [t.content for t in tokenizer.get_added_tokens_decoder().values()]
     texts = [text(rng, fragments).replace("\0", "") for _ in range(count)]
     failures = 0
@@ -89,7 +119,7 @@ def compare(hone, name, tokenizer, directory, count, rng):
         for t, a, b in zip(texts, mine, theirs):
             if a["ids"] != b.ids or [tuple(o) for o in a["offsets"]] != b.offsets:
                 failures += 1
-                if failures < 4:
+                if failures < 4 and not plant:
                     print(name, ascii(t), "\n  hone", a["ids"], a["offsets"], "\n  ref ", b.ids, b.offsets)
     ids = [b.ids for b in theirs] + [
         [rng.randrange(tokenizer.get_vocab_size() + 5) for _ in range(rng.randrange(12))] for _ in texts
@@ -100,10 +130,36 @@ def compare(hone, name, tokenizer, directory, count, rng):
             want = tokenizer.decode(i, skip_special_tokens=skip)
             if a["text"] != want:
                 failures += 1
-                if failures < 4:
+                if failures < 4 and not plant:
                     print(name, "decode", i, "\n  hone", ascii(a["text"]), "\n  ref ", ascii(want))
-    print("%-18s %7d texts, %7d decodes, %d differences" % (name, 2 * count, 4 * count, failures), flush=True)
+    what = name + (" with %s for %s" % (plant[1], plant[0]) if plant else "")
+    print("%-18s %7d texts, %7d decodes, %d differences" % (what, 2 * count, 4 * count, failures), flush=True)
     return failures
+
+
+# Defects to be found, as they stand in the file: in one of the two comparisons.
+PLANTED = [
+    ("llama3", "{1,3}", "{1,2}"), ("llama3", "{1,3}", "{1,4}"), ("o200k", "{1,3}", "{1,2}"), ("llama3", "+(?!\\\\S)", "+"),
+    ("llama3", "(?i:'s", "(?:'s"), ("llama3", "]+[\\\\r\\\\n]*", "]+"), ("o200k", "\\\\r\\\\n/]*", "\\\\r\\\\n]*"),
+    ("qwen2", "\\\\p{N}|", "\\\\p{N}+|"), ("qwen2", '"NFC"', '"NFKC"'), ("deepseek", "\\\\s?\\\\p{L}+", "\\\\p{L}+"),
+    ("sequence", '"MergedWithNext"', '"MergedWithPrevious"'), ("roberta", '"lstrip":true', '"lstrip":false'),
+    ("added_flags", '"rstrip":true', '"rstrip":false'), ("gpt2_small", '"use_regex":true', '"use_regex":false'),
+    ("characters_fused", '"fuse_unk":true', '"fuse_unk":false'), ("ignored_merges", '"ignore_merges":true', '"ignore_merges":false'),
+]
+
+
+def compare_planted(hone, directory, count, seed):
+    missed = 0
+    for name, old, new in PLANTED:
+        found = 0
+        for suffix, tokenizer in (("", MODELS[name]()), ("/splits", splits(MODELS[name]()))):
+            if tokenizer is not None and old in tokenizer.to_str():
+                rng = random.Random("%s %d" % (name, seed))
+                found += compare(hone, name + suffix, tokenizer, directory, count, rng, (old, new))
+        if not found:
+            missed += 1
+            print("NOT FOUND: %s for %s in %s" % (new, old, name))
+    return missed
 
 
 # fmt: off
@@ -165,7 +221,7 @@ def compare_patterns(hone, directory, count, rng):
             rejected += 1
             continue
         path = os.path.join(directory, "pattern.json")
-        tokenizer.save(path)
+        tokenizer.save(path, pretty=False)
         texts = [
             "".join(rng.choice("aaabbx's 1-\n\r AKéſ\u212a\u0301日S\u00a0") for _ in range(rng.randrange(12)))
             for _ in range(60)
@@ -206,8 +262,13 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         if names == ["patterns"]:
             sys.exit(1 if compare_patterns(hone, directory, count, random.Random(seed)) else 0)
+        if names == ["planted"]:
+            sys.exit(1 if compare_planted(hone, directory, count, seed) else 0)
         for name in names:
-            failures += compare(hone, name, MODELS[name](), directory, count, random.Random("%s %d" % (name, seed)))
+            for suffix, tokenizer in (("", MODELS[name]()), ("/splits", splits(MODELS[name]()))):
+                if tokenizer is not None:
+                    rng = random.Random("%s %d" % (name, seed))
+                    failures += compare(hone, name + suffix, tokenizer, directory, count, rng)
     sys.exit(1 if failures else 0)
 
 

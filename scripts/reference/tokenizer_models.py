@@ -128,6 +128,13 @@ def llama3():
     return t
 
 
+def ignored_merges():
+    """Words of the vocabulary that no merges make: only ignore_merges finds them."""
+    state = json.loads(llama3().to_str())
+    state["model"]["merges"] = state["model"]["merges"][:100]
+    return Tokenizer.from_str(json.dumps(state))
+
+
 def qwen2():
     t = Tokenizer(bpe(500))
     t.normalizer = normalizers.NFC()
@@ -279,6 +286,7 @@ MODELS = {
     "gpt2_small": gpt2,
     "roberta": roberta,
     "llama3": llama3,
+    "ignored_merges": ignored_merges,
     "qwen2": qwen2,
     "added_flags": added_flags,
     "sequence": sequence,
