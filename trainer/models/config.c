@@ -55,6 +55,8 @@ Status model_config_make(const char *model_type, const char *overrides, cJSON **
         char *equals = strchr(pair, '=');
         if (!equals || equals == pair) RAISE(USAGE, "config_overrides: `%s` is not key=value", pair);
         *equals = '\0';
+        if (pair[strspn(pair, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")])
+            RAISE(USAGE, "config_overrides: `%s` is not the name of a key; it has letters, digits and _ only", pair);
         cJSON_DeleteItemFromObjectCaseSensitive(config, pair);
         if (!cJSON_AddItemToObject(config, pair, override_value(equals + 1))) RAISE(MEMORY, "out of memory");
     }

@@ -28,7 +28,7 @@ Status model_new(cJSON *config, const char *where, Model **out)
     m->config = config;
     parameters_init(&m->params, arena);
     TRY(type->declare(m, where));
-    TRY(parameters_layout(&m->params));
+    if ((st = parameters_layout(&m->params)) != OK) TRY(status_prefix(st, "%s", where));
     *out = m;
     return OK;
 done:

@@ -7,6 +7,7 @@
 #include "kernels/philox.h"
 
 enum { ALIGN_ELEMENTS = 16 };
+static const int64_t MOST_ELEMENTS = (int64_t)1 << 48; /* a petabyte of f32 */
 
 void parameters_init(Parameters *ps, Arena *arena) { *ps = (Parameters){.arena = arena}; }
 
@@ -24,12 +25,18 @@ Parameter *parameter_declare(Parameters *ps, ParameterSpec spec)
     p->index = (int)ps->count;
     p->owner = ps;
     p->count = 1;
-    for (int i = 0; i < spec.ndim; i++) p->count *= spec.shape[i];
+    bool fits = true; /* sizes come from a file */
+    for (int i = 0; i < spec.ndim; i++) fits = fits && !__builtin_mul_overflow(p->count, spec.shape[i], &p->count);
+    fits = fits && !__builtin_add_overflow(ps->elements, p->count, &ps->elements) && ps->elements <= MOST_ELEMENTS;
+    if (!fits) {
+        ps->error = STATUS_FORMAT;
+        ps->elements = 0;
+        p->count = 0;
+    }
     p->value = (Tensor){.dtype = DTYPE_F32, .needs_grad = true, .param = p, .slot = -1, .rows = spec.ndim > 1 ? spec.shape[0] : 1};
     p->value.cols = p->value.rows ? p->count / p->value.rows : 0;
     ps->list = list;
     ps->list[ps->count++] = p;
-    ps->elements += p->count;
     return p;
 }
 
@@ -42,6 +49,8 @@ Parameter *parameter_find(const Parameters *ps, const char *name)
 
 Status parameters_layout(Parameters *ps)
 {
+    if (ps->error == STATUS_FORMAT)
+        return status_raise(STATUS_FORMAT, "the sizes in the model's config make more than 2^48 parameters; it is not the config of a model");
     if (ps->error) return status_raise(ps->error, "out of memory: parameters");
     int64_t offset = 0;
     for (size_t end = ps->count, begin; end > 0; end = begin) { /* groups from the last to the first, each in its own order */
