@@ -5,10 +5,19 @@
 
 #include "kernels/cuda/launch.cuh"
 
-#define FAMILIES(FAMILY)                                                                                               \
-    FAMILY(basic)                                                                                                      \
-    FAMILY(convert)                                                                                                    \
-    FAMILY(layer_norm)
+#define FAMILIES(FAMILY) \
+    FAMILY(activation)   \
+    FAMILY(adamw)        \
+    FAMILY(basic)        \
+    FAMILY(convert)      \
+    FAMILY(dropout)      \
+    FAMILY(embedding)    \
+    FAMILY(gated)        \
+    FAMILY(layer_norm)   \
+    FAMILY(reduce)       \
+    FAMILY(rms_norm)     \
+    FAMILY(rope)         \
+    FAMILY(sgd)
 
 #define FAMILY_DECLARED(name) void cuda_##name##_install(Kernels *k);
 FAMILIES(FAMILY_DECLARED)
