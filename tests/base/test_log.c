@@ -57,6 +57,19 @@ static void long_line(void)
     log_info("%s", text);
 }
 
+static void a_reader_that_is_gone_ends_nothing(void **state)
+{
+    int ends[2], old = dup(STDERR_FILENO);
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    close(ends[0]);
+    for (int i = 0; i < 3; i++) log_error("nobody reads this"); /* SIGPIPE would end the test */
+    dup2(old, STDERR_FILENO);
+    close(old);
+}
+
 static void lines_have_their_prefix_and_level(void **state)
 {
     (void)state;
@@ -92,6 +105,7 @@ static void statuses_have_names_exit_codes_and_prefixes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reader_that_is_gone_ends_nothing),
         cmocka_unit_test(lines_have_their_prefix_and_level),
         cmocka_unit_test(other_ranks_tell_errors_only_with_their_number),
         cmocka_unit_test(a_long_line_is_cut_and_ended),

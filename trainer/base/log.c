@@ -2,11 +2,14 @@
  * drawn on a terminal only; a line takes it away, and puts it back below itself. */
 #include "trainer/base/log.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { LINE_BYTES = 20000, STATUS_BYTES = 512 }; /* a line holds the longest message of status.c */
@@ -27,13 +30,22 @@ bool log_wants(LogLevel level)
     return (int)level >= atomic_load(&least_level) && atomic_load(&my_rank) == 0;
 }
 
+/* Where the reader of a pipe is gone there is nobody to tell, and the run goes on: SIGPIPE is held back for this write, and
+ * taken away. stdout keeps its meaning (`hone args | head`). */
 static void put(const char *data, size_t size)
 {
+    sigset_t broken, old;
+    sigemptyset(&broken);
+    sigaddset(&broken, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken, &old);
     while (size) {
         ssize_t n = write(STDERR_FILENO, data, size);
-        if (n <= 0) return; /* nobody to tell */
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EPIPE) sigtimedwait(&broken, NULL, &(struct timespec){0});
+        if (n <= 0) break;
         data += n, size -= (size_t)n;
     }
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void log_line(LogLevel level, const char *format, ...)
