@@ -1,5 +1,6 @@
 /* hone: finds the command, runs it, turns its status into a line on stderr and an exit status. Nothing below calls
  * exit(). */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,14 @@ static int early_rank(void)
 }
 
 static int leave_with;
+/* A file that hone writes must not become descriptor 1 or 2, where results and log lines go: what the parent closed is
+ * filled with something that refuses them. */
+static void fill_standard_files(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0) return;
+}
+
 static void leave(int signal_number)
 {
     (void)signal_number;
@@ -61,6 +70,7 @@ static Status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    fill_standard_files();
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
         version_print();
     } else if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {

@@ -54,5 +54,25 @@ run inspect "$dir/cut.safetensors"; expect "a cut file" 1 '^hone: error: .*cut\.
 run inspect "$dir/absent"; expect "an absent file" 1 'no such file' err
 run inspect;              expect "no path" 2 'takes one path' err
 
+cd "$(dirname "$0")/../.." || exit 1
+model=tests/fixtures/models/gpt2_tiny
+run tokenize --model $model --decode 1 2; expect "ids after a flag are texts" 0 '"\\""' out
+[ "$(wc -l <"$dir/out")" = 2 ] || { echo "FAILED: two texts, two lines"; failures=$((failures + 1)); }
+run tokenize hi --model $model; expect "options after a text" 2 'options stand before the texts' err
+run train absent.yaml;    expect "a config that is not there" 2 '^hone: error: config: absent.yaml: no such file' err
+run train "$dir";         expect "a config that is a directory" 2 'directory' err
+
+# A run outlives the reader of its log; where stderr is closed no file that it writes takes its place.
+export HONE_CACHE=$dir/cache
+train=(train --model_name_or_path $model --train_file tests/fixtures/data/corpus.txt --block_size 8 --max_train_samples 8
+    --max_steps 3 --save_steps 1)
+"$hone" "${train[@]}" --output_dir "$dir/reader" 2>&1 >/dev/null | head -n 1 >"$dir/out"
+status=${PIPESTATUS[0]};  expect "a log without a reader" 0 '^hone: task' out
+"$hone" "${train[@]}" --output_dir "$dir/closed" <&- >&- 2>&-; status=$?
+: >"$dir/err"
+grep -rlE 'hone: (task|saved|done)' "$dir/closed" "$dir/cache" >"$dir/out"
+[ $status$(wc -l <"$dir/out") = 00 ] || { echo "FAILED: everything closed: $status"; cat "$dir/out"; failures=$((failures + 1)); }
+cmp "$dir/reader/model.safetensors" "$dir/closed/model.safetensors" || failures=$((failures + 1))
+
 "$hone" args >/dev/full 2>"$dir/err"; status=$?; expect "a full stdout is a failure" 1 'stdout' err
 exit $((failures > 0))

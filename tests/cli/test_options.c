@@ -49,9 +49,14 @@ static void options_end_at_the_first_word_or_after_two_dashes(void **state)
     assert_int_equal(first, 2);
     assert_int_equal(parse("--do_sample|--no_do_sample"), OK);
     assert_false(flag);
-    assert_int_equal(parse("--do_sample|truth"), OK);
-    assert_true(flag);
-    assert_int_equal(first, 1);
+    assert_int_equal(parse("--do_sample=0|x"), OK);
+    assert_false(flag);
+    static const char *const texts[] = {"--do_sample|truth", "--do_sample|1|2", "--do_sample|0", "--do_sample|no|way"};
+    for (int i = 0; i < 4; i++) { /* texts, not the flag's value */
+        assert_int_equal(parse(texts[i]), OK);
+        assert_true(flag);
+        assert_int_equal(first, 1);
+    }
 }
 
 static void every_problem_is_told(void **state)

@@ -7,7 +7,7 @@ static Status run(int argc, char **argv) { return command_with_arguments(argc, a
 const Command command_eval = {
     .name = "eval",
     .usage = "eval [CONFIG.yaml] [--key value ...]",
-    .summary = "Metrics of a model on the validation or test set",
+    .summary = "Metrics of a model on the validation or test set.",
     .run = run,
     .help = "Prints one JSON object on stdout; with output_dir it goes to eval_results.json there, too. Keys are those of\n"
             "`hone args`: model_name_or_path, validation_file (or test_file), per_device_eval_batch_size, block_size, ...\n",

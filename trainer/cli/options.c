@@ -22,6 +22,9 @@ static const Option *find(const Option *options, int count, const char *word, si
     return NULL;
 }
 
+/* The word after a flag belongs to it only when it can be nothing else: in `--decode 1 2 3` the 1 is a text. */
+static bool is_truth_word(const char *text) { return !strcasecmp(text, "true") || !strcasecmp(text, "false"); }
+
 static int truth(const char *text)
 {
     if (!strcasecmp(text, "true") || !strcasecmp(text, "yes") || !strcmp(text, "1")) return 1;
@@ -77,7 +80,7 @@ static void parse_one(int argc, char **argv, int *at, const Option *options, int
         if (!equals && has_next && argv[*at + 1][0] != '-') ++*at; /* its value, most likely */
         return;
     }
-    if (!value && o->type == OPTION_FLAG) value = has_next && truth(argv[*at + 1]) >= 0 ? argv[++*at] : "true";
+    if (!value && o->type == OPTION_FLAG) value = has_next && is_truth_word(argv[*at + 1]) ? argv[++*at] : "true";
     if (!value && has_next && strncmp(argv[*at + 1], "--", 2) != 0) value = argv[++*at];
     if (!value) text_printf(problems, "%s--%s needs a value", problems->size ? "\n" : "", o->name);
     else if (!store(o, value)) complain(problems, o, value);

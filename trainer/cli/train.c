@@ -7,7 +7,7 @@ static Status run(int argc, char **argv) { return command_with_arguments(argc, a
 const Command command_train = {
     .name = "train",
     .usage = "train [CONFIG.yaml] [--key value ...]",
-    .summary = "Train; evaluate, log, save, rotate and resume as the config says",
+    .summary = "Train; evaluate, log, save, rotate and resume as the config says.",
     .run = run,
     .help = "Keys are those of `hone args`; one on the command line wins over the file. On several ranks:\n"
             "  mpirun -np 4 hone train run.yaml --learning_rate 1e-4\n"

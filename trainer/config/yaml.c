@@ -189,5 +189,5 @@ Status settings_read_file(Settings *s, const char *path)
     bool json = length > 5 && strcmp(path + length - 5, ".json") == 0;
     TRY(json ? read_json(s, path, text, size) : settings_read_yaml(s, path, text, size));
 done:
-    return st == STATUS_MISSING || st == STATUS_FORMAT ? status_prefix(STATUS_USAGE, "the config") : st;
+    return st == STATUS_MISSING || st == STATUS_FORMAT || st == STATUS_IO ? STATUS_USAGE : st;
 }
