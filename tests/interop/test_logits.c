@@ -1,7 +1,7 @@
 /* links: test_support */
 /* What other programs can compare hone with. As a test (no arguments) it proves itself on a fixture. Else
- *     test_interop_logits logits MODEL TOKENS OUT     hone's logits of TOKENS (safetensors: input_ids, cu_seqlens) to OUT
- *     test_interop_logits save MODEL OUT_DIR BYTES    MODEL again, in shards of at most BYTES, as hone saves it */
+ *     test_interop_logits logits MODEL TOKENS OUT     hone's logits of TOKENS (safetensors: input_ids, cu_seqlens) to
+ * OUT test_interop_logits save MODEL OUT_DIR BYTES    MODEL again, in shards of at most BYTES, as hone saves it */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* config.json of any content: what it cannot mean is refused with a line that names file and key, before memory is asked
- * for. */
+/* config.json of any content: what it cannot mean is refused with a line that names file and key, before memory is
+ * asked for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +34,8 @@ static void values_out_of_range_or_of_the_wrong_type_are_refused_by_name(void **
 {
     (void)state;
     static const char *const positive[] = {"vocab_size", "n_positions", "n_embd", "n_layer", "n_head", "n_inner"};
-    static const char *const values[] = {"0", "-1", "1.5", "2147483648", "1e30", "NaN", "Infinity", "\"8\"", "true", "[]", "{}"};
+    static const char *const values[] = {"0",        "-1",    "1.5",  "2147483648", "1e30", "NaN",
+                                         "Infinity", "\"8\"", "true", "[]",         "{}"};
     char member[100];
     for (size_t k = 0; k < sizeof positive / sizeof *positive; k++)
         for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
@@ -100,7 +101,8 @@ static void overrides_are_names_and_values(void **state)
         assert_int_equal(model_config_make("gpt2", wrong[i], &config), STATUS_USAGE);
         assert_non_null(strstr(status_message(), "config_overrides"));
     }
-    assert_int_equal(model_config_make("gpt2", "n_embd=4, n_head=1,n_head=2,tie_word_embeddings=False,n_inner=None", &config), OK);
+    assert_int_equal(
+        model_config_make("gpt2", "n_embd=4, n_head=1,n_head=2,tie_word_embeddings=False,n_inner=None", &config), OK);
     assert_int_equal(cJSON_GetObjectItemCaseSensitive(config, "n_head")->valueint, 2);
     cJSON_Delete(config);
 }

@@ -82,8 +82,9 @@ static Status read_sizes(Model *m, const char *where, Sizes *s)
     TRY(json_real_or(m->config, where, "layer_norm_epsilon", 1e-5, &s->eps));
     TRY(json_real_or(m->config, where, "initializer_range", 0.02, &s->std));
     if (!(s->eps >= 0 && s->eps < 1) || !(s->std >= 0 && s->std <= 100))
-        RAISE(FORMAT, "%s: layer_norm_epsilon is %g and initializer_range %g; they must be at least 0 and below 1, or 100", where,
-              s->eps, s->std);
+        RAISE(FORMAT,
+              "%s: layer_norm_epsilon is %g and initializer_range %g; they must be at least 0 and below 1, or 100",
+              where, s->eps, s->std);
     if (m->num_layers > MOST_LAYERS)
         RAISE(UNSUPPORTED, "%s: n_layer is %lld; hone takes up to %d", where, (long long)m->num_layers, MOST_LAYERS);
     TRY(json_bool_or(m->config, where, "scale_attn_weights", true, &s->scale_attn_weights));
