@@ -45,7 +45,11 @@ static void what_json_is_not_is_refused_with_its_place(void **state)
     (void)state;
     static const struct { const char *text, *part;
     } cases[] = {
-        {"", "byte 0"},
+        {"", "nothing"},
+        {" \n", "byte 2"},
+        {"\xEF\xBB\xBF{}", "byte order mark"},
+        {"\xFF\xFE{", "UTF-16"},
+        {"\xFE\xFF", "UTF-16"},
         {"{", "byte 1"},
         {"[1,]", "byte 3"},
         {"{\"a\":1,}", "byte 7"},

@@ -115,6 +115,8 @@ static void malformed_files_are_refused_with_the_place(void **state)
         {"{" BPE("'a': '0'", "") "}", "id of \"a\""},
         {"{" BPE("'a': -1", "") "}", "id of \"a\""},
         {"{" BPE("'a': 0.5", "") "}", "id of \"a\""},
+        {"{" BPE("'a': NaN", "") "}", "id of \"a\""},
+        {"{" BPE("'a': -Infinity", "") "}", "id of \"a\""},
         {"{" BPE("'a': 0, 'b': 0", "") "}", "both have id 0"},
         {"{" BPE("'a': 0", "'a b'") "}", "merges[0]: token \"b\""},
         {"{" BPE("'a': 0, 'b': 1", "'a b'") "}", "merges[0]: token \"ab\""},
@@ -141,6 +143,11 @@ static void malformed_files_are_refused_with_the_place(void **state)
         {"{" AB
          ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'Sequence': {'id': 'B'}}]}}",
          "\"B\""},
+        {"{" AB ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'SpecialToken': {'id': 'q'}}], "
+                "'special_tokens': {'q': {'ids': [NaN]}}}}", "\"q\""},
+        {"{" AB ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'SpecialToken': {'id': 'q'}}], "
+                "'special_tokens': {'q': {'ids': [1e300]}}}}", "\"q\""},
+        {"\xef\xbb\xbf{" AB "}", "byte order mark"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -153,6 +160,9 @@ static void what_is_left_out_is_refused_by_name(void **state)
         const char *json, *part;
     } cases[] = {
         {"{'version': '2.0', " AB "}", "2.0"},
+        {"{" BPE("'a': 4194304", "") "}", "ids below"},
+        {"{" BPE("'a': 258888888888888888888888888888", "") "}", "ids below"},
+        {"{" BPE("'a': 1e999", "") "}", "ids below"},
         {"{'model': {'type': 'Unigram'}}", "model \"Unigram\" is not supported (there are: BPE)"},
         {"{" AB ", 'normalizer': {'type': 'Lowercase'}}", "normalizer \"Lowercase\""},
         {"{" AB ", 'normalizer': {'type': 'Sequence', 'normalizers': [{'type': 'NFC'}, {'type': 'Nmt'}]}}",

@@ -368,11 +368,22 @@ static Status read_value(Reader *r, cJSON **out)
     return *out ? OK : no_memory(r);
 }
 
+/* What is there instead of JSON, where it is known; NULL: not known. */
+static const char *foreign_start(const char *text, size_t size)
+{
+    if (!size) return "there is nothing";
+    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) return "a byte order mark; save it as UTF-8 without one";
+    if (size >= 2 && (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0))
+        return "this is UTF-16; convert it (iconv -t UTF-8)";
+    return NULL;
+}
+
 Status json_parse(const char *text, size_t size, const char *name, cJSON **out)
 {
     Reader r = {.text = text, .size = size, .name = name};
     cJSON *root = NULL;
-    Status st = read_value(&r, &root);
+    const char *foreign = foreign_start(text, size);
+    Status st = foreign ? fail_at(&r, 0, foreign) : read_value(&r, &root);
     skip_space(&r);
     if (st == OK && r.at != size) st = fail_at(&r, r.at, "text after the end of the value");
     if (st != OK) {

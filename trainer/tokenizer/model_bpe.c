@@ -1,5 +1,6 @@
 /* The BPE model of a tokenizer.json: vocabulary, merges in both spellings ("a b", ["a", "b"]) and its switches.
  * Dropout, which makes tokenization random, and sub-word prefixes and suffixes are refused. */
+#include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -16,10 +17,10 @@ static Status load_vocab(const cJSON *json, const char *where, Arena *arena, Bpe
     size_t count = 0;
     if (!cJSON_IsObject(vocab)) RAISE(FORMAT, "%s.vocab: should be an object of token: id", where);
     cJSON_ArrayForEach (item, vocab) {
-        if (!cJSON_IsNumber(item) || item->valuedouble < 0 || item->valuedouble != (double)(int64_t)item->valuedouble)
+        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0) || item->valuedouble != floor(item->valuedouble))
             RAISE(FORMAT, "%s.vocab: the id of \"%.60s\" is not a whole number", where, item->string);
         if (item->valuedouble >= MOST_IDS)
-            RAISE(UNSUPPORTED, "%s.vocab: \"%.60s\" has id %.0f; hone takes ids below %d", where, item->string,
+            RAISE(UNSUPPORTED, "%s.vocab: \"%.60s\" has id %.16g; hone takes ids below %d", where, item->string,
                   item->valuedouble, MOST_IDS);
         if ((int32_t)item->valuedouble >= bpe->id_limit) bpe->id_limit = (int32_t)item->valuedouble + 1;
         count++;

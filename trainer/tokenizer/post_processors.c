@@ -83,7 +83,7 @@ static Status load_special(const cJSON *root, const char *where, const char *nam
     if (!cJSON_IsArray(ids)) RAISE(FORMAT, "%s: special_tokens has no ids for \"%.60s\"", where, name);
     TRY_NEW(arena, numbers, cJSON_GetArraySize(ids) + 1);
     cJSON_ArrayForEach (id, ids) {
-        if (!cJSON_IsNumber(id) || id->valuedouble < 0 || id->valuedouble > INT32_MAX ||
+        if (!cJSON_IsNumber(id) || !(id->valuedouble >= 0 && id->valuedouble <= INT32_MAX) ||
             id->valuedouble != (double)(int32_t)id->valuedouble)
             RAISE(FORMAT, "%s: special_tokens: an id of \"%.60s\" is not one", where, name);
         numbers[piece->count++] = (int32_t)id->valuedouble;
