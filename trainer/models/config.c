@@ -4,10 +4,26 @@
 
 #include "trainer/models/model.h"
 
+/* It is copied beside what is saved: what is wrong with it is better known now than at the first checkpoint. */
+static Status check_generation_config(Arena *arena, const char *dir)
+{
+    Status st = OK;
+    cJSON *generation = NULL;
+    char *path = path_join(arena, dir, "generation_config.json");
+    TRY_MEMORY(path);
+    if (!path_exists(path)) goto done;
+    TRY(json_read_file(path, &generation));
+    if (!cJSON_IsObject(generation)) RAISE(FORMAT, "%s: must hold a JSON object; get it again, or remove it", path);
+done:
+    cJSON_Delete(generation);
+    return st;
+}
+
 Status model_config_read(const char *dir, cJSON **out)
 {
     Status st = OK;
     Arena *arena = NULL;
+    *out = NULL;
     TRY(arena_new(&arena));
     if (!path_exists(dir))
         RAISE(MISSING,
@@ -18,12 +34,13 @@ Status model_config_read(const char *dir, cJSON **out)
     TRY_MEMORY(path);
     if (!path_exists(path)) RAISE(MISSING, "%s: there is no config.json in it; is this a model directory?", dir);
     TRY(json_read_file(path, out));
-    if (!cJSON_IsObject(*out)) {
+    if (!cJSON_IsObject(*out)) RAISE(FORMAT, "%s: must hold a JSON object; get it again", path);
+    TRY(check_generation_config(arena, dir));
+done:
+    if (st) {
         cJSON_Delete(*out);
         *out = NULL;
-        RAISE(FORMAT, "%s: must hold a JSON object", path);
     }
-done:
     arena_free(arena);
     return st;
 }
