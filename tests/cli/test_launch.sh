@@ -39,6 +39,15 @@ for signal in TERM INT HUP USR1; do
     check "$signal reached the run" "$(cat "$dir/$signal" 2>/dev/null)" saved
 done
 
+# mpirun is told to notice a lost host, unless the user has told it something else
+OMPI_MCA_oob_tcp_keepalive_intvl=7 "$hone" launch -- sh -c 'env | grep keepalive | sort' >"$dir/out" 2>"$dir/err"
+check "keep-alives" "$(sed 's/.*keepalive_//' "$dir/out" | paste -sd' ')" "intvl=7 probes=5 time=10"
+
+# asked before it listens for USR1: nothing was lost
+"$hone" launch -- sh -c "echo >$dir/early.ready; exec sleep 10" 2>"$dir/err" & pid=$!
+while [ ! -e "$dir/early.ready" ]; do sleep 0.05; done
+kill -TERM $pid; wait $pid; check "asked before the run began" $? 75
+
 # deaf to USR1: ended after the grace
 cat >"$dir/deaf" <<'END'
 trap '' USR1
