@@ -192,7 +192,8 @@ Status binding_apply(ProcessGroup *pg, int num_threads, Binding *out)
     TRY(group_all_gather(pg, &mine, all, sizeof mine));
 
     double share = fair_share(pg, all) + 1e-6, limit = quota(arena);
-    if (limit > 0 && limit / pg->local_size < share) share = limit / pg->local_size + 1e-6;
+    bool is_limited = limit > 0 && limit / pg->local_size < share;
+    if (is_limited) share = limit / pg->local_size + 1e-6;
     int fair = share < 1 ? 1 : (int)share;
     out->threads = asked ? asked : fair;
     out->cpus = CPU_COUNT(&mine.mask);
@@ -205,6 +206,10 @@ Status binding_apply(ProcessGroup *pg, int num_threads, Binding *out)
         snprintf(out->line, sizeof out->line,
                  "cores: %d ranks x %d threads on this host, more than its cores allow, as asked", pg->local_size,
                  out->threads);
+    else if (is_limited && !asked)
+        snprintf(out->line, sizeof out->line,
+                 "cores: the control group gives this host's %d rank%s the time of %.3g CPUs (of %d): %d thread%s each",
+                 pg->local_size, pg->local_size == 1 ? "" : "s", limit, out->cpus, fair, fair == 1 ? "" : "s");
 done:
     free(all);
     arena_free(arena);
