@@ -56,12 +56,14 @@ says "max_time" "max_time is over: stopping after this step and a save"
 train 2 time2 $long --max_time 1
 stopped "max_time on two ranks" max_time time2
 
-# The same bits: stopped wherever the clock says, until it is done.
-short="--max_steps 400 --max_train_samples 200 --save_steps 150 --logging_steps 7"
+# The same bits: stopped wherever the clock says, each time a little later, until it is done.
+short="--max_steps 600 --max_train_samples 200 --save_steps 250 --logging_steps 7"
 train 1 whole $short; must 0 "unbroken"
+ms=80
 for start in $(seq 40); do
-    train 1 broken $short --max_time 0.12 --resume_from_checkpoint true
+    train 1 broken $short --max_time "$((ms / 1000)).$(printf %03d $((ms % 1000)))" --resume_from_checkpoint true
     [ $status = 75 ] || break
+    ms=$((ms * 5 / 4))
 done
 must 0 "in pieces"
 [ "$start" -gt 1 ] || fail "it was never stopped"
