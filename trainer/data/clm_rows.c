@@ -45,6 +45,9 @@ Status clm_rows_open(const ClmSource *s, ClmRows *c)
         c->first = s->part == SPLIT_TAIL ? head : 0;
         c->last = s->part == SPLIT_HEAD ? head : rows;
         c->plan = (GroupPlan){.rows = c->last - c->first, .shards = s->workers > 1 ? s->workers : 1};
+        if (rows == 0)
+            RAISE(USAGE, "%s: %s: there is not one row in it%s; give a file with text", s->name, s->paths[0],
+                  s->num_paths > 1 ? " and the files after it" : "");
         if (c->plan.rows == 0)
             RAISE(USAGE, "%s: validation_split_percentage %d of %" PRId64 " rows leaves it none; give a "
                   "validation_file", s->name, s->percent, rows);
