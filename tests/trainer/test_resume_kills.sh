@@ -9,18 +9,27 @@ options="--max_steps 24 --save_steps 2 --save_total_limit 2 --eval_strategy step
 
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 
-# killed RANKS MS: the run, killed after so long; $status is 137 if it was
+# The ranks of this test: mpirun gives them process groups of their own.
+rank_pids() { pgrep -f -- "^$hone train .*--output_dir $dir/broken"; }
+
+# killed RANKS MS: the run, of which after so long mpirun is killed, or all of it, or one rank; $status is 137 if it was
 killed() {
+    local pid seconds
+    seconds=$(printf '%d.%03d' $(($2 / 1000)) $(($2 % 1000)))
     command_line "$1" broken $options --resume_from_checkpoint true
-    line=(timeout -s KILL "$(printf '%d.%03d' $(($2 / 1000)) $(($2 % 1000)))" "${line[@]}")
+    if [ $((RANDOM % 3)) = 0 ]; then
+        "${line[@]}" >"$dir/log" 2>&1 </dev/null &
+        pid=$!
+        sleep "$seconds"
+        kill -9 $(rank_pids | tail -1) 2>/dev/null
+        wait $pid 2>/dev/null
+        status=$?
+        return
+    fi
+    line=(timeout -s KILL "$seconds" "${line[@]}")
     { "${line[@]}" >"$dir/log" 2>&1 </dev/null; } 2>/dev/null
     status=$?
-    [ $((RANDOM % 2)) = 0 ] || pkill_ranks
-}
-# The ranks of this test, found by its directory: mpirun gives them process groups of their own.
-pkill_ranks() {
-    local pid
-    for pid in $(pgrep -f -- "--output_dir $dir/broken"); do kill -9 "$pid" 2>/dev/null; done
+    [ $((RANDOM % 2)) = 0 ] || kill -9 $(rank_pids) 2>/dev/null
 }
 
 for ranks in 1 2; do
