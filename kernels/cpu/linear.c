@@ -91,8 +91,9 @@ static void linear_backward_weight(Stream *s, Dtype dtype, float *dweight, float
                                    int64_t in, int64_t out, WeightLayout layout, bool accumulate)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
-    if (layout == OUT_IN) gemm(s, true, false, out, in, rows, dy, out, x, in, dweight, in, accumulate, NULL, NULL);
-    else gemm(s, true, false, in, out, rows, x, in, dy, out, dweight, out, accumulate, NULL, NULL);
+    if (dweight && layout == OUT_IN)
+        gemm(s, true, false, out, in, rows, dy, out, x, in, dweight, in, accumulate, NULL, NULL);
+    else if (dweight) gemm(s, true, false, in, out, rows, x, in, dy, out, dweight, out, accumulate, NULL, NULL);
     if (!dbias) return;
     ColumnSums c = {.sum = dbias, .x = dy, .rows = rows, .cols = out, .accumulate = accumulate};
     threads_run(stream_threads(s), (out + STRIP - 1) / STRIP, sum_strip, &c);

@@ -116,6 +116,10 @@ static void backward_weight_equals_the_reference(void **state)
                     else first = copy_of(d, n + h->out);
                     free(d);
                 }
+                float *bias = accumulate ? copy_of(before + n, h->out) : rubbish(h->out); /* a frozen weight: x is not needed */
+                k->linear_backward_weight(streams[1], DTYPE_F32, NULL, bias, NULL, dy, h->rows, h->in, h->out, layout, accumulate);
+                if (with_bias) assert_same_bits("dbias alone", bias, first + n, h->out);
+                free(bias);
                 free(x), free(dy), free(before), free(first), free(want);
             }
 }
