@@ -23,7 +23,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-static void activation_forward(Stream *s, Dtype, void *y, const void *pre, int64_t n, Activation act)
+void cuda_activation_forward(Stream *s, Dtype, void *y, const void *pre, int64_t n, Activation act)
 {
     bool aligned = cuda_is_aligned(y) && cuda_is_aligned(pre);
     launch(aligned ? forward<true> : forward<false>, cuda_blocks(n, THREADS * 4), THREADS, 0, s, (float *)y,
@@ -40,6 +40,6 @@ static void activation_backward(Stream *s, Dtype, void *dpre, const void *dy, co
 
 void cuda_activation_install(Kernels *k)
 {
-    k->activation_forward = activation_forward;
+    k->activation_forward = cuda_activation_forward;
     k->activation_backward = activation_backward;
 }

@@ -8,12 +8,14 @@ extern "C" {
 
 #include "kernels/kernels.h"
 
+#define CUDA_DOOR __attribute__((visibility("default"))) /* all else is hidden */
+
 /* Entries that are not written yet are NULL. */
-const Kernels *kernels_cuda(void);
+CUDA_DOOR const Kernels *kernels_cuda(void);
 /* A queue of its own on that device; the calling thread's launches go to it from now on. NULL: `message` (of at least
  * 200 bytes) says why. */
-Stream *stream_new_cuda(int device, char *message);
-int cuda_device_count(void); /* 0 without a driver too */
+CUDA_DOOR Stream *stream_new_cuda(int device, char *message);
+CUDA_DOOR int cuda_device_count(void); /* 0 without a driver too */
 
 #ifdef __cplusplus
 }

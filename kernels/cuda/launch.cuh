@@ -44,7 +44,7 @@ struct CudaStream {
         void *data;
         size_t bytes;
     } scratch[CUDA_SLOTS];
-    void *products; /* linear.cu's: the library's handle and workspace */
+    void *products; /* product.cu's: the library's handle, workspace and plans */
 };
 
 inline CudaStream *cuda_stream(Stream *s) { return reinterpret_cast<CudaStream *>(s); }

@@ -30,4 +30,7 @@ template <bool ALIGNED> __device__ __forceinline__ void add_column(float *sums, 
 void rows_add_chunks(Stream *s, float *out, const float *partial, int64_t chunks, int64_t n, int64_t stride,
                      bool accumulate);
 
+/* out [n] = column sums of x [rows, n], + out where accumulate. */
+void rows_sum_columns(Stream *s, float *out, const float *x, int64_t rows, int64_t n, bool accumulate);
+
 #endif

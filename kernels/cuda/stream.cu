@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/families.h"
+#include "kernels/cuda/product.cuh"
 
 bool cuda_ok(Stream *s, cudaError_t error, const char *what)
 {
@@ -21,6 +22,7 @@ static void free_stream(Stream *stream)
 {
     CudaStream *s = cuda_stream(stream);
     if (s->queue) cudaStreamSynchronize(s->queue), cudaStreamDestroy(s->queue);
+    products_free(s);
     for (int i = 0; i < CUDA_SLOTS; i++) cudaFree(s->scratch[i].data);
     free(s);
 }

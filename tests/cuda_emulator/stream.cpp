@@ -51,16 +51,22 @@ void stream_destroy(cudaStream_t stream)
 }
 
 /* ---- running ------------------------------ */
-static void log_launch(const Launch *l, cudaStream_t stream)
+static void log_line(cudaStream_t stream, const std::string &text)
 {
     static const char *const path = getenv("HONE_EMU_LOG");
     if (!path) return;
     FILE *f = fopen(path, "a");
     if (!f) report("HONE_EMU_LOG: cannot write %s", path);
-    fprintf(f, "%llu cuda:%d stream %d %s grid %u,%u,%u block %u,%u,%u shared %zu\n", (unsigned long long)l->number,
-            stream->device, stream->number, symbol_name(l->function).c_str(), l->grid.x, l->grid.y, l->grid.z,
-            l->block.x, l->block.y, l->block.z, l->shared_bytes);
+    fprintf(f, "cuda:%d stream %d %s\n", stream->device, stream->number, text.c_str());
     fclose(f);
+}
+
+static void log_launch(const Launch *l, cudaStream_t stream)
+{
+    char sizes[160];
+    snprintf(sizes, sizeof sizes, " grid %u,%u,%u block %u,%u,%u shared %zu", l->grid.x, l->grid.y, l->grid.z,
+             l->block.x, l->block.y, l->block.z, l->shared_bytes);
+    log_line(stream, symbol_name(l->function) + sizes);
 }
 
 void run_launch(const Launch *l)
@@ -118,6 +124,11 @@ static void run_first(cudaStream_t s)
         memory_lock(s->device);
         op.function(op.argument);
         memory_unlock(s->device);
+        break;
+    case OpKind::LIBRARY:
+        log_line(s, op.name);
+        op.library();
+        memory_check_guards(s->device, op.name.c_str());
         break;
     case OpKind::FREE:
         memory_free(s->device, op.to);

@@ -4,6 +4,7 @@
 #define TESTS_CUDA_EMULATOR_STREAM_H
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -20,7 +21,7 @@ struct CUevent_st {
 namespace emu
 {
 
-enum class OpKind { LAUNCH, COPY, SET, RECORD, WAIT, HOST, FREE };
+enum class OpKind { LAUNCH, COPY, SET, RECORD, WAIT, HOST, FREE, LIBRARY };
 
 struct Op {
     OpKind kind;
@@ -33,6 +34,8 @@ struct Op {
     std::vector<char> staged; /* COPY from pageable memory: read when it was queued, as the driver does */
     std::shared_ptr<CUevent_st::Generations> generations;
     uint64_t generation;
+    std::function<void()> library; /* what a library's kernel would do; the device is open */
+    std::string name;              /* of the library's call, with its sizes */
     cudaHostFn_t function;
     void *argument;
 };
