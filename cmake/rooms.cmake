@@ -80,9 +80,10 @@ function(hone_tests)
     return()
   endif()
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
-  # mpirun as root (containers), and what the leak sanitizer must know of Open MPI.
+  # mpirun as root (containers), and what the sanitizers must know of Open MPI.
   set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ASAN_OPTIONS=fast_unwind_on_malloc=0
-      LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0)
+      LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0
+      TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp:ignore_noninstrumented_modules=1)
   file(GLOB support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)
   if(support)
     add_library(test_support STATIC ${support})

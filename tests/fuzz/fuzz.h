@@ -18,6 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                 \
     } while (0)
 
+/* In memory where the system has such a place: a target writes some hundred files a second. */
+static inline const char *fuzz_tmp(void)
+{
+    return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+}
+
 static char fuzz_path[64];
 
 static inline void fuzz_remove(void)
@@ -30,7 +36,7 @@ static inline const char *fuzz_file(const char *end, const void *data, size_t si
 {
     char *path = fuzz_path;
     if (!*path) atexit(fuzz_remove);
-    snprintf(path, sizeof fuzz_path, "/tmp/hone_fuzz_%ld%s", (long)getpid(), end);
+    snprintf(path, sizeof fuzz_path, "%s/hone_fuzz_%ld%s", fuzz_tmp(), (long)getpid(), end);
     FILE *f = fopen(path, "wb");
     FUZZ_CHECK(f);
     FUZZ_CHECK(fwrite(data, 1, size, f) == size);

@@ -8,16 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/fuzz/fuzz.h"
 #include "trainer/base/log.h"
 #include "trainer/config/arguments.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Loads the bytes as a config file of that name. */
 static Status load(const char *end, const void *data, size_t size, Arena *arena, TrainingArguments *out)
 {
     char path[64];
-    snprintf(path, sizeof path, "/tmp/hone-fuzz-config-%ld%s", (long)getpid(), end);
+    snprintf(path, sizeof path, "%s/hone-fuzz-config-%ld%s", fuzz_tmp(), (long)getpid(), end);
     int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
     if (fd < 0 || write(fd, data, size) != (ssize_t)size) abort();
     close(fd);

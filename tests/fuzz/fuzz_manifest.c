@@ -42,7 +42,7 @@ static void read_manifest(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char middle[] = "  \"check\": \"", end[] = "\"\n}\n";
-    snprintf(dir, sizeof dir, "/tmp/hone-fuzz-manifest-%ld", (long)getpid());
+    snprintf(dir, sizeof dir, "%s/hone-fuzz-manifest-%ld", fuzz_tmp(), (long)getpid());
     mkdir(dir, 0700);
     write_manifest(data, size);
     read_manifest();

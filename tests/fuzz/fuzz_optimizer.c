@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2) return 0;
     const size_t header = size - 2, bytes = (size_t)(data[0] | data[1] << 8) % MOST_DATA;
     for (int i = 0; i < 8; i++) length[i] = (char)((uint64_t)header >> 8 * i);
-    snprintf(dir, sizeof dir, "/tmp/hone-fuzz-optimizer-%ld", (long)getpid());
+    snprintf(dir, sizeof dir, "%s/hone-fuzz-optimizer-%ld", fuzz_tmp(), (long)getpid());
     snprintf(path, sizeof path, "%s/optimizer.safetensors", dir);
     mkdir(dir, 0700);
     FILE *f = fopen(path, "wb");

@@ -10,11 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/fuzz/fuzz.h"
 #include "trainer/base/arena.h"
 #include "trainer/checkpoint/safetensors.h"
 #include "trainer/checkpoint/safetensors_write.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
@@ -102,7 +101,7 @@ static void read_all(void)
 static void name_files(void)
 {
     if (*directory) return;
-    snprintf(directory, sizeof directory, "/tmp/hone-fuzz-safetensors-%ld", (long)getpid());
+    snprintf(directory, sizeof directory, "%s/hone-fuzz-safetensors-%ld", fuzz_tmp(), (long)getpid());
     mkdir(directory, 0700);
     snprintf(model, sizeof model, "%s/a.safetensors", directory);
     snprintf(copy, sizeof copy, "%s/b.safetensors", directory);
