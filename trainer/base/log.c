@@ -3,12 +3,15 @@
 #include "trainer/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -70,11 +73,29 @@ void log_line(LogLevel level, const char *format, ...)
     pthread_mutex_unlock(&lock);
 }
 
-/* At most as wide as the terminal (a character of UTF-8 counts one): a wrapped bar cannot be taken away. */
-static void fit(const char *text)
+/* The ranks of an mpirun have a pipe to it for stderr, which it hands on as it comes: they write on its terminal, if it
+ * has one. mpirun is the parent of its ranks on its own host; elsewhere that is a daemon without a terminal. */
+static int launcher_terminal(void)
 {
-    struct winsize window;
-    size_t width = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80u;
+    struct stat mine;
+    char path[64];
+    if (!getenv("OMPI_COMM_WORLD_RANK") || fstat(STDERR_FILENO, &mine) || !S_ISFIFO(mine.st_mode)) return -1;
+    snprintf(path, sizeof path, "/proc/%ld/fd/2", (long)getppid());
+    return open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+}
+
+int log_terminal_width(void)
+{
+    struct winsize window = {0};
+    int launcher = isatty(STDERR_FILENO) ? -1 : launcher_terminal(), fd = launcher >= 0 ? launcher : STDERR_FILENO;
+    int width = !isatty(fd) ? 0 : ioctl(fd, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80;
+    if (launcher >= 0) close(launcher);
+    return width;
+}
+
+/* At most as wide as the terminal (a character of UTF-8 counts one): a wrapped bar cannot be taken away. */
+static void fit(const char *text, size_t width)
+{
     size_t i = 0;
     for (size_t columns = 0; text[i] && i < sizeof bar - 1; i++) {
         bool starts = ((unsigned char)text[i] & 0xC0) != 0x80;
@@ -86,12 +107,13 @@ static void fit(const char *text)
 
 void log_status(const char *text)
 {
-    if (!isatty(STDERR_FILENO)) return;
+    int width = log_terminal_width();
+    if (!width) return;
     pthread_mutex_lock(&lock);
     if (bar[0] || text) put("\r\033[K", 4);
     bar[0] = '\0';
     if (text) {
-        fit(text);
+        fit(text, (size_t)width);
         put(bar, strlen(bar));
     }
     pthread_mutex_unlock(&lock);

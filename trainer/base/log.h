@@ -18,6 +18,8 @@ void log_line(LogLevel level, const char *format, ...) __attribute__((format(pri
 #define log_warning(...) log_line(LOG_WARNING, __VA_ARGS__)
 #define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
 
+/* Columns of the terminal that shows stderr, 80 where it does not say; 0: none does. */
+int log_terminal_width(void);
 /* The progress bar's own line: drawn in place on a terminal, removed by the next log_line, drawn again after it.
  * NULL removes it. */
 void log_status(const char *text);

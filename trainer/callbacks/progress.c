@@ -4,8 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "trainer/base/log.h"
 #include "trainer/callbacks/timing.h"
@@ -59,18 +57,12 @@ Status progress_open(const ProgressOptions *options, Progress **out)
     if (!p) return status_raise(STATUS_MEMORY, "the progress bar: out of memory");
     double now = timing_now();
     p->options = *options;
-    p->terminal = isatty(STDERR_FILENO) && !options->no_bar;
+    p->terminal = log_terminal_width() > 0 && !options->no_bar;
     p->ascii = wants_ascii();
     p->said_s = now;
     p->said_step = -1;
     begin(p, &p->train, "train", options->start, options->total, now);
     return OK;
-}
-
-static int terminal_width(void)
-{
-    struct winsize window;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col ? window.ws_col : 80;
 }
 
 static void measure(Course *c, double now)
@@ -87,7 +79,7 @@ static void draw(Progress *p, Course *c, double now)
     p->drawn_s = now;
     p->text.size = 0;
     measure(c, now);
-    progress_bar_text(&c->view, terminal_width() - 1, &p->text);
+    progress_bar_text(&c->view, log_terminal_width() - 1, &p->text);
     if (!p->text.failed) log_status(p->text.data);
 }
 
