@@ -148,6 +148,8 @@ static void impossible_columns_are_refused(void **state)
     f = fixed();
     f.header.column[0].longest = 4; /* than which no list can be longer */
     assert_refused(f, "impossible");
+    f.header.column[0].longest = 2; /* buffers are made of this size */
+    assert_refused(f, "impossible");
     f = fixed();
     memset(f.header.column[0].name, 'x', CACHE_NAME); /* without its end */
     assert_refused(f, "impossible");

@@ -66,7 +66,7 @@ static Status check_fixed(Dataset *d, const char *path)
     int64_t stride = 0;
     for (uint32_t c = 0; c < h->columns; c++) {
         const CacheColumnInfo *info = &h->column[c];
-        if (info->length < 0 || info->length > h->stride - stride || info->longest > info->length)
+        if (info->length < 0 || info->length > h->stride - stride || info->longest != (h->count ? info->length : 0))
             return not_right(path, "impossible columns");
         d->start[c] = stride;
         stride += info->length;
