@@ -79,32 +79,37 @@ sed -i 's/^max_steps.*/max_steps: 8\nlearning_rate: 1e36/' run.yaml
 both "NaN, which all ranks find" 1 'lower learning_rate, or set on_nan: skip') &
 
 # ---- in the middle ----
-# start OPTIONS: a long run in the background; ${pids[r]} are its ranks once steps are done
+# start OPTIONS: a long run in the background; ${pids[r]} are its ranks once steps are done. False: it has ended.
 start() {
+    pids=()
     (cd a && exec $mpi -np 2 "$hone" train "$dir/$name/run.yaml" --max_steps 1000000 "$@") >log 2>&1 &
     mpirun=$!
-    for _ in $(seq 600); do grep -q 'first step done' log && break; sleep 0.1; done
+    until grep -q 'first step done' log; do kill -0 $mpirun 2>/dev/null || return 1; sleep 0.1; done
     for pid in $(cat /proc/$mpirun/task/*/children); do
         rank=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^OMPI_COMM_WORLD_RANK=//p')
         [ -z "$rank" ] || pids[rank]=$pid
     done
-    [ "${#pids[@]}" -eq 2 ] || { fail "$name: its ranks are not found"; exit; }
     begin=$SECONDS
+    [ "${#pids[@]}" -eq 2 ]
 }
 finish() { wait $mpirun; status=$? seconds=$((SECONDS - begin)); }
 
 for killed in 0 1; do
-    (name=killed$killed pids=()
+    (name=killed$killed
     prepare $name
-    start
+    start || { fail "$name: no ranks"; exit; }
     kill -KILL "${pids[killed]}"
     finish
     ended "rank $killed is killed" 137
     grep -q "process rank $killed .*exited on signal 9" log || fail "rank $killed is killed: mpirun does not say so") &
 done
-(name=stuck pids=()
+(name=stuck
 prepare $name
-start --ddp_timeout 4
+for patience in 3 12 48; do # a loaded machine may not get on for seconds
+    start --ddp_timeout $patience --overwrite_output_dir && break
+    grep -q 'no rank has got on' log || break
+done
+[ "${#pids[@]}" -eq 2 ] || { fail "$name: no ranks"; exit; }
 kill -STOP "${pids[1]}"
 finish
 ended "a stuck rank" 1
