@@ -33,18 +33,25 @@ static void the_call_wins_then_the_model_then_the_pipeline_then_the_library(void
 {
     (void)state;
     assert_ok(resolve(NULL, NULL, false)); /* the library's */
-    assert_true(!config.do_sample && config.temperature == 1 && config.top_k == 50 && config.top_p == 1 && config.repetition_penalty == 1);
-    assert_true(config.max_new_tokens == -1 && config.max_length == -1 && config.num_return_sequences == 1 && config.eos_count == 0);
+    assert_true(!config.do_sample && config.temperature == 1 && config.top_k == 50 && config.top_p == 1 &&
+                config.repetition_penalty == 1);
+    assert_true(config.max_new_tokens == -1 && config.max_length == -1 && config.num_return_sequences == 1 &&
+                config.eos_count == 0);
     assert_ok(resolve(NULL, NULL, true)); /* the pipeline's */
     assert_true(config.do_sample && config.temperature == 0.7 && config.top_k == 50 && config.max_new_tokens == 256);
-    assert_ok(resolve(NULL, "{\"do_sample\": false, \"temperature\": 0.5, \"top_k\": 7, \"eos_token_id\": [3, 4]}", true));
+    assert_ok(
+        resolve(NULL, "{\"do_sample\": false, \"temperature\": 0.5, \"top_k\": 7, \"eos_token_id\": [3, 4]}", true));
     assert_true(!config.do_sample && config.temperature == 0.5 && config.top_k == 7 && config.max_new_tokens == 256);
     assert_true(config.eos_count == 2 && config.eos_token_id[1] == 4);
-    assert_ok(resolve("{\"temperature\": 0.25, \"eos_token_id\": 9}", "{\"temperature\": 0.5, \"top_p\": 0.9, \"eos_token_id\": [3, 4]}", true));
-    assert_true(config.temperature == 0.25 && config.top_p == 0.9 && config.eos_count == 1 && config.eos_token_id[0] == 9);
-    assert_ok(resolve(NULL, "{\"temperature\": null, \"_from_model_config\": true, \"use_cache\": false, \"own\": [1]}", true)); /* null is absent */
+    assert_ok(resolve("{\"temperature\": 0.25, \"eos_token_id\": 9}",
+                      "{\"temperature\": 0.5, \"top_p\": 0.9, \"eos_token_id\": [3, 4]}", true));
+    assert_true(config.temperature == 0.25 && config.top_p == 0.9 && config.eos_count == 1 &&
+                config.eos_token_id[0] == 9);
+    assert_ok(resolve(NULL, "{\"temperature\": null, \"_from_model_config\": true, \"use_cache\": false, \"own\": [1]}",
+                      true)); /* null is absent */
     assert_true(config.temperature == 0.7);
-    assert_ok(resolve("{\"top_k\": null, \"eos_token_id\": null, \"min_p\": null}", "{\"top_k\": 7, \"eos_token_id\": 3, \"min_p\": 0.1}", true)); /* off */
+    assert_ok(resolve("{\"top_k\": null, \"eos_token_id\": null, \"min_p\": null}",
+                      "{\"top_k\": 7, \"eos_token_id\": 3, \"min_p\": 0.1}", true)); /* off */
     assert_true(config.top_k == 0 && config.eos_count == 0 && config.min_p == 0);
 }
 
@@ -55,7 +62,8 @@ static void a_length_that_is_set_replaces_the_default_number_of_tokens(void **st
     assert_true(config.max_new_tokens == -1 && config.max_length == 30);
     assert_ok(resolve(NULL, "{\"max_length\": 40}", true));
     assert_true(config.max_new_tokens == -1 && config.max_length == 40);
-    assert_ok(resolve("{\"max_length\": 30}", "{\"max_new_tokens\": 5}", true)); /* max_new_tokens wins wherever it is set */
+    assert_ok(
+        resolve("{\"max_length\": 30}", "{\"max_new_tokens\": 5}", true)); /* max_new_tokens wins wherever it is set */
     assert_true(config.max_new_tokens == 5);
     assert_ok(resolve("{\"max_length\": null}", "{\"max_length\": 40}", true));
     assert_true(config.max_new_tokens == 256 && config.max_length == -1);
@@ -72,7 +80,10 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
     assert_int_equal(resolve(NULL, "{\"bad_words_ids\": [[3]]}", true), STATUS_UNSUPPORTED);
     told("--bad_words_ids null");
     assert_ok(resolve("{\"bad_words_ids\": null}", "{\"bad_words_ids\": [[3]]}", true));
-    assert_ok(resolve(NULL, "{\"num_beams\": 1, \"typical_p\": 1.0, \"bad_words_ids\": [], \"guidance_scale\": null, \"remove_invalid_values\": false}", true));
+    assert_ok(resolve(NULL,
+                      "{\"num_beams\": 1, \"typical_p\": 1.0, \"bad_words_ids\": [], \"guidance_scale\": null, "
+                      "\"remove_invalid_values\": false}",
+                      true));
     assert_int_equal(resolve(NULL, "{\"typical_p\": 0.9}", true), STATUS_UNSUPPORTED);
     assert_int_equal(resolve(NULL, "{\"stop_strings\": \"x\"}", true), STATUS_UNSUPPORTED);
     assert_int_equal(resolve("{\"do_sample\": false, \"num_return_sequences\": 2}", NULL, true), STATUS_USAGE);
@@ -81,8 +92,11 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
 
 static void wrong_types_and_values_are_named(void **state)
 {
-    static const struct { const char *json, *says; } cases[] = {
-        {"{\"temperature\": 0}", "temperature must be above 0; for the likeliest token each time set do_sample to false"},
+    static const struct {
+        const char *json, *says;
+    } cases[] = {
+        {"{\"temperature\": 0}",
+         "temperature must be above 0; for the likeliest token each time set do_sample to false"},
         {"{\"temperature\": \"hot\"}", "temperature must be"},
         {"{\"top_p\": 1.5}", "top_p must be a number from 0 to 1"},
         {"{\"top_k\": 2.5}", "top_k must be an integer"},
@@ -123,7 +137,8 @@ static void arguments_are_read_by_their_type(void **state)
     assert_ok(generation_settings_put(call, "num_beams", "1"));
     assert_ok(generation_settings_put(call, "bad_words_ids", "None"));
     assert_ok(generation_config_resolve(call, NULL, "", false, &config));
-    assert_true(config.top_k == 6 && config.do_sample && config.temperature == 0.1 && config.eos_count == 2 && config.eos_token_id[1] == 6);
+    assert_true(config.top_k == 6 && config.do_sample && config.temperature == 0.1 && config.eos_count == 2 &&
+                config.eos_token_id[1] == 6);
     assert_int_equal(generation_settings_put(call, "top_k", "x"), STATUS_USAGE);
     assert_int_equal(generation_settings_put(call, "top_k", ""), STATUS_USAGE);
     assert_int_equal(generation_settings_put(call, "top_q", "1"), STATUS_USAGE);
@@ -133,7 +148,7 @@ static void arguments_are_read_by_their_type(void **state)
     cJSON_Delete(call);
 }
 
-/* ---- the model's directory ------------------------------------------------------------------------------------------------------------- */
+/* ---- the model's directory --------------------------------------------------------------------------------------- */
 
 static char dir[] = "/tmp/hone-generation-XXXXXX";
 
@@ -141,8 +156,10 @@ static void write_text(const char *name, const char *text)
 {
     char path[300];
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    if (text) assert_ok(file_replace(path, text, strlen(text)));
-    else assert_ok(file_remove(path));
+    if (text)
+        assert_ok(file_replace(path, text, strlen(text)));
+    else
+        assert_ok(file_remove(path));
 }
 
 static Status read_dir(const char *generation, const char *model, const Tokenizer *tokenizer)

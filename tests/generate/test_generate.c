@@ -1,5 +1,6 @@
 /* links: test_support */
-/* A text depends on its prompt, the config and its number alone: not on the batch, nor on threads. Where texts end, and what cannot begin. */
+/* A text depends on its prompt, the config and its number alone: not on the batch, nor on threads. Where texts end, and
+ * what cannot begin. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -53,7 +54,8 @@ static void a_text_does_not_depend_on_batch_or_threads(void **state)
         for (int threads = 1; threads <= 3; threads++) {
             Fixture f;
             open_fixture(&f, threads);
-            f.config.eos_count = 2, f.config.eos_token_id[0] = 60, f.config.eos_token_id[1] = 90; /* some texts end sooner */
+            f.config.eos_count = 2, f.config.eos_token_id[0] = 60,
+            f.config.eos_token_id[1] = 90; /* some texts end sooner */
             f.config.max_new_tokens = 14, f.config.num_return_sequences = answers;
             f.config.repetition_penalty = 1.05;
             static const int sizes[] = {PROMPTS, 1, 4};
@@ -110,7 +112,8 @@ static void texts_end_where_the_model_cannot_read_on(void **state)
     f.config.max_new_tokens = -1, f.config.max_length = 4;
     assert_ok(generate(f.g, &f.config, f.prompts + 3, 1, 0, NULL, NULL, f.arena, &texts));
     assert_true(texts[0].count == 4 && texts[0].finish == FINISH_LENGTH);
-    assert_int_equal(generate(f.g, &f.config, f.prompts + 3, 4, 5, NULL, NULL, f.arena, &texts), STATUS_USAGE); /* 5 tokens in 4 */
+    assert_int_equal(generate(f.g, &f.config, f.prompts + 3, 4, 5, NULL, NULL, f.arena, &texts),
+                     STATUS_USAGE); /* 5 tokens in 4 */
     assert_non_null(strstr(status_message(), "text 7 has 30 tokens, and max_length is 4"));
     close_fixture(&f);
 }
@@ -126,7 +129,8 @@ static void prompts_that_cannot_be_read_are_errors(void **state)
     assert_non_null(strstr(status_message(), "text 1 has 48 tokens; the model reads 48"));
     assert_int_equal(generate(f.g, &f.config, &(Prompt){bad, 2}, 1, 2, NULL, NULL, f.arena, &texts), STATUS_FORMAT);
     assert_non_null(strstr(status_message(), "text 3: token id 320"));
-    assert_int_equal(generate(f.g, &f.config, &(Prompt){negative, 1}, 1, 0, NULL, NULL, f.arena, &texts), STATUS_FORMAT);
+    assert_int_equal(generate(f.g, &f.config, &(Prompt){negative, 1}, 1, 0, NULL, NULL, f.arena, &texts),
+                     STATUS_FORMAT);
     assert_int_equal(generate(f.g, &f.config, &(Prompt){NULL, 0}, 1, 0, NULL, NULL, f.arena, &texts), STATUS_USAGE);
     assert_non_null(strstr(status_message(), "bos_token_id"));
     f.config.bos_token_id = 319, f.config.max_new_tokens = 3;

@@ -1,6 +1,6 @@
 /* links: test_support */
-/* Greedy search finds transformers' tokens (tests/fixtures/generation/greedy.json): every model, many parameters, prompts of different lengths alone
- * and in one batch, each instruction set. */
+/* Greedy search finds transformers' tokens (tests/fixtures/generation/greedy.json): every model, many parameters,
+ * prompts of different lengths alone and in one batch, each instruction set. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,8 @@ static void check_text(const GeneratedText *text, const cJSON *want, const char 
     int64_t count;
     int32_t *ids = integers(want, &count);
     for (int64_t i = 0; i < text->count && i < count; i++)
-        if (text->ids[i] != ids[i]) fail_msg("%s: token %d of the text is %d, not %d", what, (int)i, (int)text->ids[i], (int)ids[i]);
+        if (text->ids[i] != ids[i])
+            fail_msg("%s: token %d of the text is %d, not %d", what, (int)i, (int)text->ids[i], (int)ids[i]);
     if (text->count != count) fail_msg("%s: %d tokens, not %d", what, (int)text->count, (int)count);
     free(ids);
 }
@@ -37,7 +38,8 @@ static void check_case(Generator *g, const cJSON *one, bool batch)
     snprintf(what, sizeof what, "%s %s%s", member(one, "model")->valuestring, text, batch ? " in a batch" : "");
     free(text);
     cJSON *model = cJSON_CreateObject(); /* the fixtures' models name their last token */
-    if (!cJSON_GetObjectItem(options, "eos_token_id")) cJSON_AddNumberToObject(model, "eos_token_id", strstr(what, "oddvocab") ? 388 : 319);
+    if (!cJSON_GetObjectItem(options, "eos_token_id"))
+        cJSON_AddNumberToObject(model, "eos_token_id", strstr(what, "oddvocab") ? 388 : 319);
     assert_ok(generation_config_resolve(options, model, "model", false, &config));
     for (int i = 0; i < count; i++) prompts[i].ids = integers(cJSON_GetArrayItem(given, i), &prompts[i].count);
     if (batch) {
@@ -76,8 +78,8 @@ static void check_model(const cJSON *cases, const char *name, unsigned isa, int 
 
 static void greedy_search_finds_the_tokens_of_transformers(void **state)
 {
-    static const char *const names[] = {"gpt2_tiny", "gpt2_oddvocab", "gpt2_options", "gpt2_untied", "gpt2_bf16", "gpt2_f16", "gpt2_sharded",
-                                        "gpt2_relu_unscaled"};
+    static const char *const names[] = {"gpt2_tiny", "gpt2_oddvocab", "gpt2_options", "gpt2_untied",
+                                        "gpt2_bf16", "gpt2_f16",      "gpt2_sharded", "gpt2_relu_unscaled"};
     cJSON *cases = fixture("greedy.json");
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_model(cases, names[i], isa_detect(), 2);

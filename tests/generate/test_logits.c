@@ -1,6 +1,6 @@
 /* links: test_support */
-/* Processors and warpers against transformers' own (tests/fixtures/generation/logits.json): ties, edges of top_p, order; the draw follows the
- * softmax, and depends on seed, text and position alone. */
+/* Processors and warpers against transformers' own (tests/fixtures/generation/logits.json): ties, edges of top_p,
+ * order; the draw follows the softmax, and depends on seed, text and position alone. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

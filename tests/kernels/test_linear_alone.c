@@ -1,12 +1,15 @@
-/* kernels/cpu/product_few.c through linear_forward_alone: a double reference; a row's bits depend neither on the rows beside it (few rows and many
- * take different ways) nor on threads. */
+/* kernels/cpu/product_few.c through linear_forward_alone: a double reference; a row's bits depend neither on the rows
+ * beside it (few rows and many take different ways) nor on threads. */
 #include "tests/kernels/kernel_test.h"
 
-typedef struct Shape { int64_t in, out; } Shape;
+typedef struct Shape {
+    int64_t in, out;
+} Shape;
 static const Shape shapes[] = {{1, 1}, {33, 257}, {257, 13}, {768, 70}, {300, 700}, {515, 131}, {1030, 640}};
 enum { ROWS = 21 };
 
-static void check(const Kernels *k, Stream *const streams[3], const Shape *h, WeightLayout layout, Activation act, bool with_bias)
+static void check(const Kernels *k, Stream *const streams[3], const Shape *h, WeightLayout layout, Activation act,
+                  bool with_bias)
 {
     float *x = numbers(ROWS * h->in, 1), *w = numbers(h->in * h->out, 2), *bias = with_bias ? numbers(h->out, 3) : NULL;
     float *all = rubbish(ROWS * h->out);
@@ -14,7 +17,8 @@ static void check(const Kernels *k, Stream *const streams[3], const Shape *h, We
     for (int64_t r = 0; r < ROWS; r++)
         for (int64_t o = 0; o < h->out; o++) {
             double sum = bias ? bias[o] : 0;
-            for (int64_t i = 0; i < h->in; i++) sum += (double)x[r * h->in + i] * w[layout == OUT_IN ? o * h->in + i : i * h->out + o];
+            for (int64_t i = 0; i < h->in; i++)
+                sum += (double)x[r * h->in + i] * w[layout == OUT_IN ? o * h->in + i : i * h->out + o];
             want[r * h->out + o] = act == ACT_RELU && sum < 0 ? 0 : sum;
         }
     k->linear_forward_alone(streams[0], DTYPE_F32, all, NULL, x, w, bias, ROWS, h->in, h->out, layout, act);
@@ -22,7 +26,8 @@ static void check(const Kernels *k, Stream *const streams[3], const Shape *h, We
     for (int64_t rows = 1, first = 0; rows <= ROWS; rows += rows < 9 ? 1 : 4, first = ROWS - rows)
         for (int t = 0; t < 3; t++) {
             float *y = rubbish(rows * h->out), *pre = rubbish(rows * h->out);
-            k->linear_forward_alone(streams[t], DTYPE_F32, y, act == ACT_NONE ? NULL : pre, x + first * h->in, w, bias, rows, h->in, h->out, layout, act);
+            k->linear_forward_alone(streams[t], DTYPE_F32, y, act == ACT_NONE ? NULL : pre, x + first * h->in, w, bias,
+                                    rows, h->in, h->out, layout, act);
             assert_same_bits("some rows", y, all + first * h->out, rows * h->out);
             free(y), free(pre);
         }
@@ -36,7 +41,9 @@ static void a_row_has_its_bits_alone(void **state)
     (void)state;
     for (EACH_ISA(k))
         for (size_t i = 0; i < COUNT(shapes); i++)
-            for (int layout = 0; layout < 2; layout++) check(k, streams, &shapes[i], layout ? IN_OUT : OUT_IN, i % 2 ? ACT_RELU : ACT_NONE, layout == (int)(i % 2));
+            for (int layout = 0; layout < 2; layout++)
+                check(k, streams, &shapes[i], layout ? IN_OUT : OUT_IN, i % 2 ? ACT_RELU : ACT_NONE,
+                      layout == (int)(i % 2));
     for (int t = 0; t < 3; t++) stream_free(streams[t]);
 }
 

@@ -1,6 +1,6 @@
 /* links: test_support */
-/* Keys and values that are kept: reading texts piece by piece gives what reading them whole gives, for the sequences that are chosen, after
- * forgetting and after copying; misuse is an error. */
+/* Keys and values that are kept: reading texts piece by piece gives what reading them whole gives, for the sequences
+ * that are chosen, after forgetting and after copying; misuse is an error. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +33,8 @@ static Batch piece(const Texts *x, const KvCache *c, const int *seqs, const int 
     }
     Batch b = test_batch(ids, cu, count);
     for (int i = 0; i < count; i++)
-        for (int32_t r = cu[i]; c && r < cu[i + 1]; r++) ((int32_t *)(uintptr_t)b.position_ids)[r] += (int32_t)kv_cache_length(c, seqs[i]);
+        for (int32_t r = cu[i]; c && r < cu[i + 1]; r++)
+            ((int32_t *)(uintptr_t)b.position_ids)[r] += (int32_t)kv_cache_length(c, seqs[i]);
     return b;
 }
 
@@ -74,8 +75,8 @@ static void check_piece(TestModel *m, KvCache *c, const Texts *x, const int *seq
     Batch b = piece(x, c, seqs, rows, count);
     Tensor *hidden = read_piece(m, c, seqs, &b);
     for (int i = 0; i < count; i++)
-        assert_close("hidden", (float *)hidden->data + b.cu_seqlens[i] * width, x->whole[seqs[i]] + kv_cache_length(c, seqs[i]) * width,
-                     rows[i] * width, 1e-5, 1e-3);
+        assert_close("hidden", (float *)hidden->data + b.cu_seqlens[i] * width,
+                     x->whole[seqs[i]] + kv_cache_length(c, seqs[i]) * width, rows[i] * width, 1e-5, 1e-3);
     kv_cache_advance(c);
     test_batch_free(&b);
 }
@@ -130,7 +131,8 @@ static void so_it_does_for_grouped_heads_and_rotary_positions(void **state)
     assert_non_null(m.weights);
     parameters_bind(&m.model->params, m.weights, NULL);
     model_draw(m.model, 3);
-    Parameter *odd = parameter_find(&m.model->params, "odd.weight"); /* its branch depends on the number of sequences: taken out */
+    Parameter *odd =
+        parameter_find(&m.model->params, "odd.weight"); /* its branch depends on the number of sequences: taken out */
     assert_non_null(odd);
     memset(odd->value.data, 0, tensor_bytes(&odd->value));
     m.stream = stream_new_cpu(1);

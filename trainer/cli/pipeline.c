@@ -47,6 +47,7 @@ const Command command_pipeline = {
     .summary = "A model's answers, in the shape of transformers' pipeline().",
     .run = run,
     .help = "Without a task: lists the tasks. `hone pipeline TASK --help` tells a task's options.\n"
-            "One TEXT gives what pipeline(text) returns, several give what pipeline([text, ...]) returns, as one line of JSON.\n"
+            "One TEXT gives what pipeline(text) returns, several give what pipeline([text, ...]) returns, as one line "
+            "of JSON.\n"
             "Without a TEXT, each line of stdin is one, and each gets its own line, as if it had been the only one.\n",
 };

@@ -1,4 +1,5 @@
-/* What `hone pipeline` can do: one file a task, and its name in PIPELINES. A task's answer has the shape of transformers' pipeline(). */
+/* What `hone pipeline` can do: one file a task, and its name in PIPELINES. A task's answer has the shape of
+ * transformers' pipeline(). */
 #ifndef HONE_CLI_PIPELINE_H
 #define HONE_CLI_PIPELINE_H
 

@@ -38,7 +38,7 @@ typedef struct Questions {
     int64_t first;
 } Questions;
 
-/* ---- opening -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static Status read_options(int argc, char **argv, TextGeneration *t, cJSON *call, int *first_word)
 {
@@ -57,10 +57,13 @@ static Status read_options(int argc, char **argv, TextGeneration *t, cJSON *call
     options[count++] = (Option){"num_threads", OPTION_INT, &t->num_threads, 0, 4096};
     options[count++] = (Option){"json", OPTION_FLAG, &t->json, 0, 0};
     for (int i = 0; i < num_keys; i++) options[count++] = (Option){keys[i].name, OPTION_TEXT, &values[i], 0, 0};
-    for (int i = 0; i < num_refused; i++) options[count++] = (Option){refused[i], OPTION_TEXT, &values[num_keys + i], 0, 0};
+    for (int i = 0; i < num_refused; i++)
+        options[count++] = (Option){refused[i], OPTION_TEXT, &values[num_keys + i], 0, 0};
     TRY(options_parse(argc, argv, options, count, first_word));
     for (int i = 0; i < num_keys + num_refused; i++) { /* every problem in one go */
-        if (!values[i] || !(st = generation_settings_put(call, i < num_keys ? keys[i].name : refused[i - num_keys], values[i]))) continue;
+        if (!values[i] ||
+            !(st = generation_settings_put(call, i < num_keys ? keys[i].name : refused[i - num_keys], values[i])))
+            continue;
         if (st != STATUS_USAGE) goto done;
         text_printf(&problems, "%s--%s", problems.size ? "\n" : "", status_message());
         st = OK;
@@ -125,7 +128,7 @@ static void close_all(TextGeneration *t)
     arena_free(t->arena);
 }
 
-/* ---- a batch -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- a batch ----------------------------------------------------------------------------------------------------- */
 
 static Status questions_new(TextGeneration *t, int64_t most, int64_t first, Questions *q)
 {
@@ -165,7 +168,8 @@ static void tell_cut(TextGeneration *t, const GeneratedText *text)
 {
     if (text->finish != FINISH_POSITIONS || t->told) return;
     t->told = true;
-    log_warning("the model reads %lld tokens at most: texts end there, before the length that was asked for", (long long)t->model->max_positions);
+    log_warning("the model reads %lld tokens at most: texts end there, before the length that was asked for",
+                (long long)t->model->max_positions);
 }
 
 /* [{"generated_text": …}, …]: the answers to one text. */
@@ -178,7 +182,9 @@ static Status add_answers(TextGeneration *t, const char *question, const Generat
         const GeneratedText *text = &texts[i];
         answer.size = 0;
         text_add(&answer, question, t->return_full_text ? strlen(question) : 0);
-        int64_t from = *question ? text->prompt : 0; /* the token that an empty text was given belongs to the answer; decoding leaves it out */
+        int64_t from =
+            *question ? text->prompt
+                      : 0; /* the token that an empty text was given belongs to the answer; decoding leaves it out */
         TRY(tokenizer_decode(t->tokenizer, text->ids + from, text->count - from, true, &answer));
         text_printf(&t->out, "%s{\"generated_text\": ", i ? ", " : "");
         json_add_string(&t->out, answer.data ? answer.data : "", answer.size);
@@ -207,12 +213,13 @@ done:
 static Status print(TextGeneration *t)
 {
     if (t->out.failed) return status_raise(STATUS_MEMORY, "no memory for the output");
-    if (fwrite(t->out.data, 1, t->out.size, stdout) != t->out.size || fflush(stdout)) return status_raise(STATUS_IO, "stdout: cannot write");
+    if (fwrite(t->out.data, 1, t->out.size, stdout) != t->out.size || fflush(stdout))
+        return status_raise(STATUS_IO, "stdout: cannot write");
     t->out.size = 0;
     return OK;
 }
 
-/* ---- where texts come from ------------------------------------------------------------------------------------------------------------- */
+/* ---- where texts come from --------------------------------------------------------------------------------------- */
 
 static Status all_words(TextGeneration *t, char **words, int count)
 {
@@ -283,15 +290,18 @@ static void print_help(void)
     static const char *const types[] = {"N", "X", "true|false", "ID|[ID, ...]"};
     int count;
     const GenerationKey *keys = generation_keys(&count);
-    printf("One TEXT: [{\"generated_text\": ...}]; several: a list of such lists. Without a TEXT each line of stdin is one,\n"
-           "answered by a line of its own, as if it had been the only one (an empty line: a text without a beginning).\n\n"
-           "  --model DIR                          a model's directory\n"
-           "  --return_full_text false             only what was added\n"
-           "  --batch_size N                       texts at once: up to 16 of the command line, 1 of stdin; changes no answer\n"
-           "  --num_threads N                      0: as the machine has cores; changes no answer\n"
-           "  --json                               each TEXT or line is a JSON string (it may hold newlines)\n\n"
-           "Generation, as the arguments of transformers' generate(). What is not given here is taken from the model's\n"
-           "generation_config.json, then from the defaults in brackets; null switches a thing off.\n\n");
+    printf(
+        "One TEXT: [{\"generated_text\": ...}]; several: a list of such lists. Without a TEXT each line of stdin is "
+        "one,\n"
+        "answered by a line of its own, as if it had been the only one (an empty line: a text without a beginning).\n\n"
+        "  --model DIR                          a model's directory\n"
+        "  --return_full_text false             only what was added\n"
+        "  --batch_size N                       texts at once: up to 16 of the command line, 1 of stdin; changes no "
+        "answer\n"
+        "  --num_threads N                      0: as the machine has cores; changes no answer\n"
+        "  --json                               each TEXT or line is a JSON string (it may hold newlines)\n\n"
+        "Generation, as the arguments of transformers' generate(). What is not given here is taken from the model's\n"
+        "generation_config.json, then from the defaults in brackets; null switches a thing off.\n\n");
     for (int i = 0; i < count; i++) printf("  --%-22s %-12s %s\n", keys[i].name, types[keys[i].type], keys[i].help);
 }
 

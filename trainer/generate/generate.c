@@ -23,11 +23,11 @@ typedef struct Run {
     const GenerationConfig *config;
     KvCache *cache;
     GeneratedText *texts;
-    int64_t *most, first; /* most [texts]: tokens in all */
+    int64_t *most, first;   /* most [texts]: tokens in all */
     int num_texts, answers; /* answers: to one prompt */
     TokenReady *token;
     void *context;
-    int *live, num_live;    /* texts that go on, ascending */
+    int *live, num_live;                    /* texts that go on, ascending */
     int32_t *ids, *positions, *cu, *sample; /* of a pass */
 } Run;
 
@@ -56,7 +56,7 @@ void generator_free(Generator *g)
     free(g);
 }
 
-/* ---- lengths ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- lengths ----------------------------------------------------------------------------------------------------- */
 
 /* Tokens of a text in all (transformers: _prepare_generated_length), not yet held to what the model can read. */
 static int64_t wanted_length(const GenerationConfig *c, int64_t prompt)
@@ -73,18 +73,21 @@ static Status begin_text(Run *r, const Prompt *prompt, int64_t number, Arena *ar
     int64_t given = prompt->count ? prompt->count : 1;
     const int32_t *ids = prompt->count ? prompt->ids : &bos;
     if (!prompt->count && bos < 0)
-        RAISE(USAGE, "text %lld is empty, and the model names no bos_token_id to begin with; write a text, or give --bos_token_id", (long long)number + 1);
+        RAISE(USAGE,
+              "text %lld is empty, and the model names no bos_token_id to begin with; write a text, or give "
+              "--bos_token_id",
+              (long long)number + 1);
     for (int64_t i = 0; i < given; i++)
         if (ids[i] < 0 || ids[i] >= m->vocab_size)
-            RAISE(FORMAT, "text %lld: token id %d is beyond the model's %lld; is the tokenizer the model's own?", (long long)number + 1, (int)ids[i],
-                  (long long)m->vocab_size);
+            RAISE(FORMAT, "text %lld: token id %d is beyond the model's %lld; is the tokenizer the model's own?",
+                  (long long)number + 1, (int)ids[i], (long long)m->vocab_size);
     *most = wanted_length(r->config, given);
     if (given >= m->max_positions)
-        RAISE(USAGE, "text %lld has %lld tokens; the model reads %lld, which leaves no room for an answer: shorten it", (long long)number + 1,
-              (long long)given, (long long)m->max_positions);
+        RAISE(USAGE, "text %lld has %lld tokens; the model reads %lld, which leaves no room for an answer: shorten it",
+              (long long)number + 1, (long long)given, (long long)m->max_positions);
     if (given >= *most)
-        RAISE(USAGE, "text %lld has %lld tokens, and max_length is %lld with them; raise it, or set max_new_tokens", (long long)number + 1,
-              (long long)given, (long long)*most);
+        RAISE(USAGE, "text %lld has %lld tokens, and max_length is %lld with them; raise it, or set max_new_tokens",
+              (long long)number + 1, (long long)given, (long long)*most);
     text->finish = *most > m->max_positions ? FINISH_POSITIONS : FINISH_LENGTH;
     if (*most > m->max_positions) *most = m->max_positions;
     TRY_NEW(arena, text->ids, *most);
@@ -94,9 +97,10 @@ done:
     return st;
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- passes ------------------------------------------------------------------------------------------------------ */
 
-/* The scores after the last row of each sequence of the batch. [num_seqs, vocab] on the tape; NULL: the tape has failed. */
+/* The scores after the last row of each sequence of the batch. [num_seqs, vocab] on the tape; NULL: the tape has
+ * failed. */
 static const float *last_scores(Tape *t, const Model *m, Tensor *hidden, const Batch *batch)
 {
     if (!hidden) return NULL;
@@ -104,7 +108,8 @@ static const float *last_scores(Tape *t, const Model *m, Tensor *hidden, const B
     if (batch->rows != batch->num_seqs) {
         last = tape_new(t, hidden->dtype, batch->num_seqs, hidden->cols);
         for (int i = 0; last && i < batch->num_seqs; i++)
-            t->k->copy(t->stream, (float *)last->data + i * hidden->cols, (const float *)hidden->data + (batch->cu_seqlens[i + 1] - 1) * hidden->cols,
+            t->k->copy(t->stream, (float *)last->data + i * hidden->cols,
+                       (const float *)hidden->data + (batch->cu_seqlens[i + 1] - 1) * hidden->cols,
                        (size_t)hidden->cols * sizeof(float));
     }
     Tensor *scores = last ? op_linear(t, last, &m->head->value, NULL, OUT_IN, ACT_NONE) : NULL;
@@ -116,12 +121,14 @@ static Status read_tokens(Run *r, const int *which, int count, const float **sco
 {
     Status st = OK;
     Tape *t = &r->g->tape;
-    Batch b = {.num_seqs = count, .ids = r->ids, .position_ids = r->positions, .cu_seqlens = r->cu, .sample = r->sample};
+    Batch b = {
+        .num_seqs = count, .ids = r->ids, .position_ids = r->positions, .cu_seqlens = r->cu, .sample = r->sample};
     for (int i = 0; i < count; i++) {
         const GeneratedText *text = &r->texts[which[i]];
         int64_t from = kv_cache_length(r->cache, which[i]), n = text->count - from;
         r->cu[i] = (int32_t)b.rows;
-        for (int64_t j = 0; j < n; j++) r->ids[b.rows + j] = text->ids[from + j], r->positions[b.rows + j] = (int32_t)(from + j);
+        for (int64_t j = 0; j < n; j++)
+            r->ids[b.rows + j] = text->ids[from + j], r->positions[b.rows + j] = (int32_t)(from + j);
         b.rows += n;
         if (n > b.max_seqlen) b.max_seqlen = b.padded_width = (int32_t)n;
     }
@@ -155,9 +162,12 @@ static Status take_token(Run *r, int which, const float *scores)
     TRY(logits_choose(l, r->config, text->ids, text->count, text->prompt, r->first * r->answers + which, &id));
     text->ids[text->count++] = id;
     bool goes_on = !r->token || r->token(r->context, which, id);
-    if (ends(r->config, id)) text->finish = FINISH_EOS;
-    else if (!goes_on) text->finish = FINISH_CALLER;
-    else if (text->count < r->most[which]) r->live[r->num_live++] = which;
+    if (ends(r->config, id))
+        text->finish = FINISH_EOS;
+    else if (!goes_on)
+        text->finish = FINISH_CALLER;
+    else if (text->count < r->most[which])
+        r->live[r->num_live++] = which;
 done:
     return st;
 }
@@ -195,7 +205,8 @@ static Status run_to_the_end(Run *r)
         int count = r->num_live;
         TRY(read_tokens(r, r->live, count, &scores));
         r->num_live = 0;
-        for (int i = 0; i < count; i++) TRY(take_token(r, r->live[i], scores + i * r->g->model->vocab_size)); /* writes at i or before */
+        for (int i = 0; i < count; i++)
+            TRY(take_token(r, r->live[i], scores + i * r->g->model->vocab_size)); /* writes at i or before */
     }
 done:
     return st;
@@ -219,11 +230,16 @@ done:
     return st;
 }
 
-Status generate(Generator *g, const GenerationConfig *config, const Prompt *prompts, int count, int64_t first, TokenReady *token, void *context,
-                Arena *arena, GeneratedText **texts)
+Status generate(Generator *g, const GenerationConfig *config, const Prompt *prompts, int count, int64_t first,
+                TokenReady *token, void *context, Arena *arena, GeneratedText **texts)
 {
     Status st = OK;
-    Run r = {.g = g, .config = config, .first = first, .answers = (int)config->num_return_sequences, .token = token, .context = context};
+    Run r = {.g = g,
+             .config = config,
+             .first = first,
+             .answers = (int)config->num_return_sequences,
+             .token = token,
+             .context = context};
     r.num_texts = count * r.answers;
     TRY_NEW(arena, r.texts, r.num_texts + 1);
     TRY_NEW(arena, r.most, r.num_texts + 1);

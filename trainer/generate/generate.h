@@ -1,10 +1,12 @@
-/* Texts from a causal language model: all prompts of a batch are read at once, laid end to end without padding, then each step reads one token of
- * every text that goes on, with the keys and values of what was read before. A text that ends leaves the batch.
+/* Texts from a causal language model: all prompts of a batch are read at once, laid end to end without padding, then
+ * each step reads one token of every text that goes on, with the keys and values of what was read before. A text that
+ * ends leaves the batch.
  *
  *     generator_new(model, k, stream, &g)
  *     generate(g, &config, prompts, count, first, NULL, NULL, arena, &texts)
  *
- * A text's tokens depend on the model, its prompt, the config and its number alone: not on what else is in the batch, nor on threads. */
+ * A text's tokens depend on the model, its prompt, the config and its number alone: not on what else is in the batch,
+ * nor on threads. */
 #ifndef HONE_GENERATE_GENERATE_H
 #define HONE_GENERATE_GENERATE_H
 
@@ -38,9 +40,10 @@ typedef struct GeneratedText {
 /* Told each new token at once; text: index of the answer (below). false: this text ends here. */
 typedef bool TokenReady(void *context, int text, int32_t id);
 
-/* texts [count * num_return_sequences]: the answers to prompts[0], then those to prompts[1], …. first: the number of prompts[0] in the whole
- * call, which may have several batches; token may be NULL. A prompt that leaves no room is an error that tells its number. */
-Status generate(Generator *g, const GenerationConfig *config, const Prompt *prompts, int count, int64_t first, TokenReady *token, void *context,
-                Arena *arena, GeneratedText **texts);
+/* texts [count * num_return_sequences]: the answers to prompts[0], then those to prompts[1], …. first: the number of
+ * prompts[0] in the whole call, which may have several batches; token may be NULL. A prompt that leaves no room is an
+ * error that tells its number. */
+Status generate(Generator *g, const GenerationConfig *config, const Prompt *prompts, int count, int64_t first,
+                TokenReady *token, void *context, Arena *arena, GeneratedText **texts);
 
 #endif

@@ -1,5 +1,5 @@
-/* generation_config.json of a model directory; without it, and for what it lacks, the token ids of config.json, as transformers does, and at last
- * those of the tokenizer (a model trained from scratch may name none). */
+/* generation_config.json of a model directory; without it, and for what it lacks, the token ids of config.json, as
+ * transformers does, and at last those of the tokenizer (a model trained from scratch may name none). */
 #include <stdio.h>
 #include <string.h>
 
@@ -50,7 +50,8 @@ Status generation_settings_read(const char *dir, const Tokenizer *tokenizer, cJS
     for (int i = 0; i < TOKEN_IDS; i++) {
         if (named(settings, token_ids[i])) continue;
         if (named(config, token_ids[i]))
-            TRY(put(settings, token_ids[i], cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(config, token_ids[i]), true)));
+            TRY(put(settings, token_ids[i],
+                    cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(config, token_ids[i]), true)));
         else if (own[i] >= 0)
             TRY(put(settings, token_ids[i], json_new_int(own[i])));
     }

@@ -1,5 +1,6 @@
-/* Scores are f32, as the reference's; sums of probabilities are made in double and rounded to f32 where the reference compares f32. Greedy search
- * takes the first of equal maxima, as torch.argmax. Candidates are kept in the order of ids, so a draw does not depend on how they were found. */
+/* Scores are f32, as the reference's; sums of probabilities are made in double and rounded to f32 where the reference
+ * compares f32. Greedy search takes the first of equal maxima, as torch.argmax. Candidates are kept in the order of
+ * ids, so a draw does not depend on how they were found. */
 #include "trainer/generate/logits.h"
 
 #include <math.h>
@@ -30,7 +31,7 @@ void logits_close(Logits *l)
     *l = (Logits){0};
 }
 
-/* ---- processors ------------------------------------------------------------------------------------------------------------------- */
+/* ---- processors -------------------------------------------------------------------------------------------------- */
 
 static void repetition_penalty(Logits *l, float penalty, const int32_t *ids, int64_t length)
 {
@@ -49,7 +50,8 @@ static void no_repeat_ngrams(Logits *l, int64_t n, const int32_t *ids, int64_t l
     if (length < n) return;
     const int32_t *last = ids + length - (n - 1);
     for (int64_t i = 0; i + n <= length; i++)
-        if (memcmp(ids + i, last, (size_t)(n - 1) * sizeof *ids) == 0 && ids[i + n - 1] < l->vocab) l->scores[ids[i + n - 1]] = -INFINITY;
+        if (memcmp(ids + i, last, (size_t)(n - 1) * sizeof *ids) == 0 && ids[i + n - 1] < l->vocab)
+            l->scores[ids[i + n - 1]] = -INFINITY;
 }
 
 void logits_process(Logits *l, const GenerationConfig *c, const int32_t *ids, int64_t length, int64_t prompt)
@@ -61,7 +63,7 @@ void logits_process(Logits *l, const GenerationConfig *c, const int32_t *ids, in
         if (c->eos_token_id[i] < l->vocab) l->scores[c->eos_token_id[i]] = -INFINITY;
 }
 
-/* ---- warpers ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- warpers ----------------------------------------------------------------------------------------------------- */
 
 static void sift_down(float *heap, int64_t n, float x)
 {
@@ -95,8 +97,10 @@ static double weigh(Logits *l)
 {
     float largest = -INFINITY;
     double sum = 0;
-    for (int64_t i = 0; i < l->count; i++) largest = l->candidates[i].score > largest ? l->candidates[i].score : largest;
-    for (int64_t i = 0; i < l->count; i++) sum += l->candidates[i].weight = exp((double)l->candidates[i].score - (double)largest);
+    for (int64_t i = 0; i < l->count; i++)
+        largest = l->candidates[i].score > largest ? l->candidates[i].score : largest;
+    for (int64_t i = 0; i < l->count; i++)
+        sum += l->candidates[i].weight = exp((double)l->candidates[i].score - (double)largest);
     return sum;
 }
 
@@ -145,12 +149,13 @@ void logits_warp(Logits *l, const GenerationConfig *c)
     if (c->top_k > 0 && c->top_k < l->vocab) least = kth_largest(l, c->top_k);
     l->count = 0;
     for (int64_t i = 0; i < l->vocab; i++)
-        if (l->scores[i] >= least && l->scores[i] > -INFINITY) l->candidates[l->count++] = (Candidate){.id = (int32_t)i, .score = l->scores[i]};
+        if (l->scores[i] >= least && l->scores[i] > -INFINITY)
+            l->candidates[l->count++] = (Candidate){.id = (int32_t)i, .score = l->scores[i]};
     if (c->top_p < 1 && l->count) top_p(l, (float)(1 - c->top_p));
     if (c->min_p > 0 && l->count) min_p(l, (float)c->min_p);
 }
 
-/* ---- the choice ------------------------------------------------------------------------------------------------------------------- */
+/* ---- the choice -------------------------------------------------------------------------------------------------- */
 
 int32_t logits_draw(Logits *l, double u)
 {
@@ -165,7 +170,8 @@ int32_t logits_draw(Logits *l, double u)
 double logits_uniform(int64_t seed, int64_t number, int64_t position)
 {
     uint64_t s = (uint64_t)seed, n = (uint64_t)number;
-    Philox r = philox4x32((uint32_t)s, PHILOX_SAMPLE, (uint32_t)n, (uint32_t)(n >> 32), (uint32_t)position, (uint32_t)(s >> 32));
+    Philox r = philox4x32((uint32_t)s, PHILOX_SAMPLE, (uint32_t)n, (uint32_t)(n >> 32), (uint32_t)position,
+                          (uint32_t)(s >> 32));
     return (double)(((uint64_t)r.v[0] << 32 | r.v[1]) >> 11) * 0x1p-53;
 }
 
@@ -177,16 +183,21 @@ static int32_t likeliest(const Logits *l)
     return (int32_t)best;
 }
 
-Status logits_choose(Logits *l, const GenerationConfig *c, const int32_t *ids, int64_t length, int64_t prompt, int64_t number, int32_t *out)
+Status logits_choose(Logits *l, const GenerationConfig *c, const int32_t *ids, int64_t length, int64_t prompt,
+                     int64_t number, int32_t *out)
 {
     Status st = OK;
     float most = -INFINITY;
     for (int64_t i = 0; i < l->vocab; i++) {
-        if (!isfinite(l->scores[i])) RAISE(NUMERIC, "the model's scores are not finite (token %lld): are its weights NaN or infinite?", (long long)i);
+        if (!isfinite(l->scores[i]))
+            RAISE(NUMERIC, "the model's scores are not finite (token %lld): are its weights NaN or infinite?",
+                  (long long)i);
     }
     logits_process(l, c, ids, length, prompt);
     for (int64_t i = 0; i < l->vocab; i++) most = l->scores[i] > most ? l->scores[i] : most;
-    if (most == -INFINITY) RAISE(NUMERIC, "no token is allowed after %lld: raise no_repeat_ngram_size, or lower the minimum length", (long long)length);
+    if (most == -INFINITY)
+        RAISE(NUMERIC, "no token is allowed after %lld: raise no_repeat_ngram_size, or lower the minimum length",
+              (long long)length);
     if (!c->do_sample) {
         *out = likeliest(l);
         return OK;

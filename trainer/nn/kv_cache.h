@@ -10,14 +10,16 @@
 
 typedef struct KvCache KvCache;
 
-/* Room for `capacity` tokens in each of num_seqs sequences; width: kv_heads * head_dim. f32. Memory is taken as it is filled. */
+/* Room for `capacity` tokens in each of num_seqs sequences; width: kv_heads * head_dim. f32. Memory is taken as it is
+ * filled. */
 Status kv_cache_new(int num_layers, int num_seqs, int64_t capacity, int64_t width, KvCache **out);
 void kv_cache_free(KvCache *c); /* NULL is fine */
 int64_t kv_cache_length(const KvCache *c, int seq);
 void kv_cache_truncate(KvCache *c, int seq, int64_t length); /* forgets what comes after the first `length` tokens */
 /* `to` continues as `from` does: several answers to one prompt. */
 void kv_cache_copy(KvCache *c, int from, int to);
-/* Before a forward pass over `batch` (borrowed until advance): seqs [num_seqs] ascending. Fails when a sequence would outgrow the capacity. */
+/* Before a forward pass over `batch` (borrowed until advance): seqs [num_seqs] ascending. Fails when a sequence would
+ * outgrow the capacity. */
 Status kv_cache_begin(KvCache *c, const int *seqs, const Batch *batch);
 /* After it: its rows are part of the past. */
 void kv_cache_advance(KvCache *c);
