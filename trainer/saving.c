@@ -78,6 +78,21 @@ static void files_add_json(Files *f, const char *name, cJSON *json, int indent)
     files_add(f, name, text);
 }
 
+/* Of a model that has none: its config's token ids, as transformers does (GenerationConfig.from_model_config). */
+static cJSON *generation_json(const Trainer *tr)
+{
+    static const char *const names[] = {"bos_token_id", "eos_token_id", "pad_token_id"};
+    cJSON *config = model_config_out(tr->model), *o = cJSON_CreateObject();
+    cJSON_AddItemToObject(o, "_from_model_config", cJSON_CreateBool(true));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        cJSON *id = cJSON_DetachItemFromObject(config, names[i]);
+        if (id && !cJSON_IsNull(id)) cJSON_AddItemToObject(o, names[i], id);
+        else cJSON_Delete(id);
+    }
+    cJSON_Delete(config);
+    return o;
+}
+
 /* What makes the directory a model: config, generation config, tokenizer. */
 static Status add_model_files(Trainer *tr, Files *f)
 {
@@ -91,6 +106,8 @@ static Status add_model_files(Trainer *tr, Files *f)
         char *content;
         TRY(file_read_all(generation, f->arena, 1 << 20, &content, &file->size));
         *file = (SmallFile){"generation_config.json", content, file->size};
+    } else {
+        files_add_json(f, "generation_config.json", generation_json(tr), 2);
     }
     for (; *tokens && f->count < MOST_FILES; tokens++) {
         char *path = path_join(f->arena, tr->tokenizer_dir, *tokens), *content;

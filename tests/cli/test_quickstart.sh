@@ -29,7 +29,14 @@ mapfile -t plays < <(sed -n 's/.*"eval_loss": *\([0-9.]*\).*/\1/p' "$dir/run/tra
 holds "the README's loss on plays" "(${plays[0]:-99} - $(stated shakespeare_validation.txt)) ^ 2 < 0.05 ^ 2"
 holds "twenty steps teach it something" "${plays[1]:-99} < ${plays[0]:-0} - 0.5"
 
-bytes=$(du -sb --apparent-size configs/quickstart | cut -f1)
+"$hone" train configs/quickstart/pretrain.yaml --train_file configs/quickstart/revelation.txt --max_steps 1 \
+    --save_steps 0 --eval_strategy no --disable_tqdm true --output_dir "$dir/scratch" >"$dir/out" 2>"$dir/log" ||
+    fail "a step of pretrain.yaml"
+for file in config.json generation_config.json tokenizer.json tokenizer_config.json; do
+    cmp "$dir/scratch/$file" "configs/quickstart/model/$file" || fail "pretrain.yaml makes another $file than is shipped"
+done
+
+bytes=$(du -sb configs/quickstart | cut -f1)
 holds "what is shipped stays small" "$bytes < 5000000"
 [ "$failures" = 0 ] && echo "bible $bible, plays ${plays[*]}, $bytes bytes"
 exit $((failures > 0))
