@@ -1,6 +1,6 @@
 #!/bin/bash
-# Where mpirun has a terminal its ranks draw a bar on it, as a single process does; where its stderr is a file or a pipe,
-# lines. `script` plays the terminal. Argument: hone.
+# Where mpirun has a terminal its ranks draw a bar on it, as a single process does; where its stderr is a file or a
+# pipe, lines. `script` plays the terminal. Argument: hone.
 set -u
 hone=$(realpath "$1")
 [ -x "$hone" ] || { echo "no program at $1"; exit 1; }
@@ -20,9 +20,11 @@ shows() { # NAME FILE yes|no
 }
 ranks="mpirun --oversubscribe -np 2"
 
-script -qec "$train" "$dir/one" </dev/null >/dev/null;                     shows "a terminal" "$dir/one" yes
-script -qec "$ranks $train" "$dir/two" </dev/null >/dev/null;              shows "mpirun's terminal" "$dir/two" yes
-script -qec "$ranks $train 2>$dir/file" /dev/null </dev/null >/dev/null;   shows "mpirun's stderr in a file" "$dir/file" no
-script -qec "$ranks $train 2>&1 | cat" "$dir/cat" </dev/null >/dev/null;   shows "mpirun's stderr in a pipe" "$dir/cat" no
-$ranks sh -c "exec $train 2>$dir/own.\$OMPI_COMM_WORLD_RANK" >/dev/null;   shows "a rank's own file" "$dir/own.0" no
+on_terminal() { script -qec "$1" "$2" </dev/null >/dev/null; } # COMMAND LOG
+
+on_terminal "$train" "$dir/one";                        shows "a terminal" "$dir/one" yes
+on_terminal "$ranks $train" "$dir/two";                 shows "mpirun's terminal" "$dir/two" yes
+on_terminal "$ranks $train 2>$dir/file" /dev/null;      shows "mpirun's stderr in a file" "$dir/file" no
+on_terminal "$ranks $train 2>&1 | cat" "$dir/cat";      shows "mpirun's stderr in a pipe" "$dir/cat" no
+$ranks sh -c "exec $train 2>$dir/own.\$OMPI_COMM_WORLD_RANK" >/dev/null; shows "a rank's own file" "$dir/own.0" no
 exit $((failures > 0))
