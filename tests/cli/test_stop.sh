@@ -8,7 +8,7 @@ at_the_first_step USR1 1 "USR1 to one process"
 at_the_first_step TERM 1 "TERM to one process"
 begin 1; await_ready $pid; kill -USR1 $pid
 ended 75 "before the first step"; says "before the first step" "stopped at step [0-9]"; again "before the first step"
-begin 1 --save_steps 1; await 'saved'; kill -USR1 $pid; kill -USR1 $pid
+begin 1 --save_steps 20; await 'saved'; kill -USR1 $pid; kill -USR1 $pid
 ended 75 "twice, while saving"; again "twice, while saving"
 begin 1 --eval_strategy steps --eval_steps 100 --max_eval_samples 700 --per_device_eval_batch_size 1
 await eval_loss; sleep 0.05; kill -TERM $pid

@@ -1,8 +1,8 @@
 # Runs that are asked to stop, for tests/cli/test_stop*.sh: sourced with the program as $1.
 . "$(dirname "${BASH_SOURCE[0]}")/runs.sh"
 
-steps=1000
-keys=(--max_steps "$steps" --logging_steps 100 --save_steps 400 --resume_from_checkpoint true)
+steps=${steps:-1000} # enough of them that a signal comes in time
+keys=(--max_steps "$steps" --logging_steps 100 --save_steps $((steps / 2)) --resume_from_checkpoint true)
 
 unbroken() { # RANKS: to compare with
     train "$1" "whole$1" "${keys[@]}"
