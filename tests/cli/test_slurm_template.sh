@@ -15,7 +15,7 @@ cat >"$dir/bin/srun" <<'STUB'
 #!/bin/bash
 echo "${0##*/} $*" >>"$LOG"
 [ -z "${MAKES:-}" ] || mkdir -p "$MAKES"
-[ "$RC" != wait ] || { trap 'echo USR1 >>"$LOG"; exit 75' USR1; echo >"$LOG.ready"; while :; do sleep 0.02; done; }
+[ "$RC" != wait ] || { trap 'echo USR1 >>"$LOG"; exit 75' USR1; echo >"$LOG.ready"; while [ -e "$LOG.ready" ]; do sleep 0.02; done; }
 exit "$RC"
 STUB
 cp "$dir/bin/srun" "$dir/bin/mpirun"
