@@ -5,8 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum Dtype { DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_F64, DTYPE_I64, DTYPE_I32, DTYPE_I16, DTYPE_I8, DTYPE_U8, DTYPE_BOOL,
-                     DTYPE_COUNT } Dtype;
+typedef enum Dtype {
+    DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_F64, DTYPE_I64, DTYPE_I32, DTYPE_I16, DTYPE_I8, DTYPE_U8, DTYPE_BOOL,
+    DTYPE_COUNT
+} Dtype;
 
 static inline size_t dtype_bytes(Dtype d)
 {

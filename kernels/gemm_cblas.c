@@ -1,15 +1,15 @@
-/* Matrix products by any CBLAS (HONE_BLAS=cblas; BLA_VENDOR chooses it). One that threads by itself must be told not to by its environment
- * (OPENBLAS_NUM_THREADS=1), unless its threads are OpenMP's. */
+/* Matrix products by any CBLAS (HONE_BLAS=cblas; BLA_VENDOR chooses it). One that threads by itself must be told not to
+ * by its environment (OPENBLAS_NUM_THREADS=1), unless its threads are OpenMP's. */
 #include <cblas.h>
 
 #include "kernels/gemm.h"
 #include "kernels/gemm_library.h"
 
-void gemm_library_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
-                        const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
+void gemm_library_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
+                        int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
-    cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, alpha, a,
-                (int)lda, b, (int)ldb, beta, c, (int)ldc);
+    cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n,
+                (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
 
 void gemm_set_isa(unsigned isa) { (void)isa; }

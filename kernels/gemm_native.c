@@ -1,4 +1,5 @@
-/* Products by our own kernels (cpu/product.c; HONE_BLAS=native): within 5% of oneDNN, no library, no bit depends on the number of rows. */
+/* Products by our own kernels (cpu/product.c; HONE_BLAS=native): within 5% of oneDNN, no library, no bit depends on the
+ * number of rows. */
 #include "kernels/cpu/product.h"
 
 typedef struct Maker {
@@ -23,8 +24,8 @@ static void scale(int64_t m, int64_t n, float beta, float *c, int64_t ldc)
         for (int64_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
 }
 
-void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-          int64_t ldb, float *c, int64_t ldc, bool accumulate, GemmEpilogue *epilogue, void *context)
+void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+          const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate, GemmEpilogue *epilogue, void *context)
 {
     if (!m || !n) return;
     if (!k) {
@@ -33,13 +34,13 @@ void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k
         return;
     }
     if (!maker.pool) gemm_set_isa(isa_detect());
-    Product p = {.trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc, .a = a, .b = b, .c = c,
-                 .alpha = 1, .beta = accumulate, .epilogue = epilogue, .context = context};
+    Product p = {.trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc,
+                 .a = a, .b = b, .c = c, .alpha = 1, .beta = accumulate, .epilogue = epilogue, .context = context};
     maker.pool(s, &p);
 }
 
-void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
-                 int64_t ldb, float beta, float *c, int64_t ldc)
+void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                 const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
     if (!m || !n) return;
     if (!k) {
@@ -47,7 +48,7 @@ void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, fl
         return;
     }
     if (!maker.serial) gemm_set_isa(isa_detect());
-    Product p = {.trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc, .a = a, .b = b, .c = c,
-                 .alpha = alpha, .beta = beta};
+    Product p = {.trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc,
+                 .a = a, .b = b, .c = c, .alpha = alpha, .beta = beta};
     maker.serial(&p);
 }

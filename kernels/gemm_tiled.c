@@ -1,8 +1,10 @@
-/* Products on the pool by a library (gemm_onednn.c, gemm_cblas.c): C is cut into tiles by its shape alone, each tile is one one-threaded library
- * call over the whole of k, then its epilogue while it is in cache. No sum is split, so neither the number of threads nor their order can change a bit.
+/* Products on the pool by a library (gemm_onednn.c, gemm_cblas.c): C is cut into tiles by its shape alone, each tile is
+ * one one-threaded library call over the whole of k, then its epilogue while it is in cache. No sum is split, so
+ * neither the number of threads nor their order can change a bit.
  *
  * Two habits of the library are worked round, both measured on oneDNN 2.6 (shares of its rate at 2048^3, AVX-512):
- *   - an operand whose rows it walks down at a stride of whole pages (3072 floats) falls into few sets of the cache: 91 instead of 102%;
+ *   - an operand whose rows it walks down at a stride of whole pages (3072 floats) falls into few sets of the cache: 91
+ *     instead of 102%;
  *   - a transposed B: 85 to 92%.
  * Such an operand's part of a tile is first copied, straight and at an odd stride, into the thread's scratch. */
 #include "kernels/gemm.h"
@@ -19,7 +21,8 @@ typedef struct Product {
     Stream *stream;
 } Product;
 
-/* Copies pay from COPY_ROWS uses of an element on, and while they stay near the cache. Slots 0..3 of scratch are the kernels'. */
+/* Copies pay from COPY_ROWS uses of an element on, and while they stay near the cache. Slots 0..3 of scratch are the
+ * kernels'. */
 enum { COPY_ROWS = 64, COPY_MOST = 1 << 20, PAGE_FLOATS = 512, SKEW = 16, SLOT_A = 4, SLOT_B = 5 };
 
 typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
@@ -27,10 +30,10 @@ typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* ---- tiles ------------------------------------------------------------------------------------------------------------------- */
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
-/* What a tile costs, in multiply-adds: itself, with the library's loss at columns that fill no block of 48; packing a row of A or a column of
- * B; the call. */
+/* What a tile costs, in multiply-adds: itself, with the library's loss at columns that fill no block of 48; packing a
+ * row of A or a column of B; the call. */
 static double tile_cost(const Product *p, int64_t rows, int64_t cols)
 {
     double m = (double)rows, n = (double)(cols + (cols % 48 ? 6 : 0)), k = (double)p->k;
@@ -40,7 +43,8 @@ static double tile_cost(const Product *p, int64_t rows, int64_t cols)
 /* The tiles that finish first, on 1 to 16 threads alike (few threads count more). A function of the shape. */
 static void choose_tiles(Product *p)
 {
-    static const int16_t rows[] = {32, 64, 96, 128, 192, 256, 384, 512}, cols[] = {48, 96, 128, 144, 192, 256, 288, 384, 512, 576, 768};
+    static const int16_t rows[] = {32, 64, 96, 128, 192, 256, 384, 512},
+                         cols[] = {48, 96, 128, 144, 192, 256, 288, 384, 512, 576, 768};
     double best = 0;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (size_t j = 0; j < sizeof cols / sizeof *cols; j++) {
@@ -58,7 +62,7 @@ static void choose_tiles(Product *p)
     p->tiles_n = ceil_div(p->n, p->tile_n);
 }
 
-/* ---- copies ------------------------------------------------------------------------------------------------------------------ */
+/* ---- copies ------------------------------------------------------------------------------------------------------ */
 
 /* y [rows, ldy] = x [rows, cols] */
 static void copy_straight(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t cols)
@@ -78,8 +82,8 @@ static void transpose_4x4(float *y, int64_t ldy, const float *x, int64_t ldx)
     *(v4 *)(y + 3 * ldy) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
 }
 
-/* y [cols, ldy] = transposed x [rows, cols], by squares of 16: sixteen streams are read on, whole cache lines written. Twice as fast as walking
- * down a strip of columns, whose stride of whole pages misses. */
+/* y [cols, ldy] = transposed x [rows, cols], by squares of 16: sixteen streams are read on, whole cache lines written.
+ * Twice as fast as walking down a strip of columns, whose stride of whole pages misses. */
 static void copy_transposed(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t cols)
 {
     enum { SQUARE = 16 };
@@ -96,7 +100,7 @@ static void copy_transposed(float *y, int64_t ldy, const float *x, int64_t ldx, 
         }
 }
 
-/* ---- the product --------------------------------------------------------------------------------------------------------------- */
+/* ---- the product ------------------------------------------------------------------------------------------------- */
 
 static void tile(void *context, int64_t task, int thread)
 {
@@ -125,12 +129,12 @@ static void tile(void *context, int64_t task, int thread)
     if (p->epilogue) p->epilogue(p->context, c, p->ldc, row, col, rows, cols);
 }
 
-void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-          int64_t ldb, float *c, int64_t ldc, bool accumulate, GemmEpilogue *epilogue, void *context)
+void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+          const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate, GemmEpilogue *epilogue, void *context)
 {
     if (!m || !n) return;
-    Product p = {.trans_a = trans_a, .trans_b = trans_b, .accumulate = accumulate, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb,
-                 .ldc = ldc, .a = a, .b = b, .c = c, .epilogue = epilogue, .context = context, .stream = s};
+    Product p = {.trans_a = trans_a, .trans_b = trans_b, .accumulate = accumulate, .m = m, .n = n, .k = k, .lda = lda,
+                 .ldb = ldb, .ldc = ldc, .a = a, .b = b, .c = c, .epilogue = epilogue, .context = context, .stream = s};
     p.copy_a = trans_a && lda % PAGE_FLOATS == 0 && n >= COPY_ROWS;
     p.copy_b = (trans_b || ldb % PAGE_FLOATS == 0) && m >= COPY_ROWS;
     choose_tiles(&p);
@@ -139,8 +143,8 @@ void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k
     threads_run(stream_threads(s), ceil_div(m, p.tile_m) * p.tiles_n, tile, &p);
 }
 
-void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda, const float *b,
-                 int64_t ldb, float beta, float *c, int64_t ldc)
+void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,
+                 const float *b, int64_t ldb, float beta, float *c, int64_t ldc)
 {
     if (m && n && k) {
         gemm_library_sgemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);

@@ -1,5 +1,5 @@
-/* Which instruction set runs: what the CPU and the system offer (gcc's cpuid helper also asks XGETBV whether the registers are saved),
- * narrowed by HONE_ISA for tests and comparisons. */
+/* Which instruction set runs: what the CPU and the system offer (gcc's cpuid helper also asks XGETBV whether the
+ * registers are saved), narrowed by HONE_ISA for tests and comparisons. */
 #include <cpuid.h>
 #include <stdbool.h>
 #include <stdlib.h>

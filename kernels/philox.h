@@ -1,6 +1,6 @@
 /* Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
- * No stream and no position: a number depends only on what it is for, so masks are never stored and do not depend on threads, ranks,
- * accumulation, backend or recomputation. One header for C and CUDA. */
+ * No stream and no position: a number depends only on what it is for, so masks are never stored and do not depend on
+ * threads, ranks, accumulation, backend or recomputation. One header for C and CUDA. */
 #ifndef HONE_KERNELS_PHILOX_H
 #define HONE_KERNELS_PHILOX_H
 
@@ -32,9 +32,10 @@ PHILOX_FN Philox philox4x32(uint32_t k0, uint32_t k1, uint32_t c0, uint32_t c1, 
 /* [0, 1) with 24 bits. */
 PHILOX_FN float philox_uniform(uint32_t bits) { return (float)(bits >> 8) * 0x1p-24f; }
 
-/* Dropout's numbers (architecture.md, 5): key = (seed, purpose | update << 8), counter = (quad, row, op | head << 16, sample).
- *   quad: element's column / 4, its word is column % 4;  row: position in the sequence;  op: the op's number in the model;
- *   head: 0 outside attention (there: query head; row the query's and column the key's position);
+/* Dropout's numbers (architecture.md, 5): key = (seed, purpose | update << 8), counter = (quad, row, op | head << 16,
+ * sample).
+ *   quad: element's column / 4, its word is column % 4;  row: position in the sequence;  op: the op's number in the
+ *   model; head: 0 outside attention (there: query head; row the query's and column the key's position);
  *   sample: index of the sequence in the update, over all ranks and micro-batches.
  * Kept where word >= p * 2^32 (dropout_threshold), then scaled by 1/(1-p). */
 PHILOX_FN uint32_t dropout_threshold(float p) { return (uint32_t)((double)p * 4294967296.0); }

@@ -1,8 +1,9 @@
-/* The pool. A run is published as a ticket: (generation << 32 | next task). Whoever is free claims the next task by compare-and-swap on the
- * ticket, so a thread that wakes late, or holds an old ticket, can claim nothing of a run that is over; the caller waits for the tasks, not
- * for the threads: a thread that the system has taken off its core delays nobody. What a run consists of changes only while the ticket is
- * shut: a thread that has read an old ticket and the new number of tasks would claim a task that the old run never had.
- * An idle thread spins for a moment (kernels follow one another within microseconds), then sleeps on a futex: ranks may share cores. */
+/* The pool. A run is published as a ticket: (generation << 32 | next task). Whoever is free claims the next task by
+ * compare-and-swap on the ticket, so a thread that wakes late, or holds an old ticket, can claim nothing of a run that
+ * is over; the caller waits for the tasks, not for the threads: a thread that the system has taken off its core delays
+ * nobody. What a run consists of changes only while the ticket is shut: a thread that has read an old ticket and the
+ * new number of tasks would claim a task that the old run never had. An idle thread spins for a moment (kernels follow
+ * one another within microseconds), then sleeps on a futex: ranks may share cores. */
 #include "kernels/threads.h"
 
 #include <assert.h>
@@ -28,11 +29,12 @@ struct Threads {
     _Atomic(void *) context;
     _Atomic int64_t tasks;
     _Alignas(CACHE_LINE) _Atomic uint64_t ticket;
-    _Alignas(CACHE_LINE) _Atomic uint32_t generation; /* workers sleep on it; odd steps mean nothing, a change means work or stop */
+    _Alignas(CACHE_LINE) _Atomic uint32_t
+        generation; /* workers sleep on it; odd steps mean nothing, a change means work or stop */
     _Atomic int sleeping;
     _Atomic bool stop;
     _Alignas(CACHE_LINE) _Atomic int64_t done; /* tasks finished of this run */
-    _Atomic uint32_t finished;                 /* generation of the last run whose tasks are all done; the caller sleeps on it */
+    _Atomic uint32_t finished; /* generation of the last run whose tasks are all done; the caller sleeps on it */
     _Atomic bool caller_sleeps;
     Worker workers[];
 };
@@ -72,8 +74,8 @@ static bool spin_until_changed(const Threads *t, _Atomic uint32_t *word, uint32_
     return false;
 }
 
-/* The matrix library's OpenMP keeps its thread count per calling thread: with 1 it makes no team and wakes nobody. Looked up at run time,
- * because a build on another library may have no OpenMP. */
+/* The matrix library's OpenMP keeps its thread count per calling thread: with 1 it makes no team and wakes nobody.
+ * Looked up at run time, because a build on another library may have no OpenMP. */
 static void stay_single_threaded(void)
 {
     static _Thread_local bool told;

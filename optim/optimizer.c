@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { SEGMENT_LIMIT = 16 * KERNEL_BLOCK }; /* a guard covers one: small enough to copy aside, large enough for all threads */
+enum {
+    SEGMENT_LIMIT = 16 * KERNEL_BLOCK
+}; /* a guard covers one: small enough to copy aside, large enough for all threads */
 
 typedef struct Segment { int64_t begin, at, count; bool decays; } Segment;
 
@@ -50,8 +52,8 @@ done:
     return st;
 }
 
-Status optimizer_new(const OptimizerType *type, const OptimizerConfig *config, const Kernels *k, Stream *s, const OptimizerRange *ranges,
-                     int num_ranges, const DecayRun *runs, int num_runs, Optimizer **out)
+Status optimizer_new(const OptimizerType *type, const OptimizerConfig *config, const Kernels *k, Stream *s,
+                     const OptimizerRange *ranges, int num_ranges, const DecayRun *runs, int num_runs, Optimizer **out)
 {
     Status st = OK;
     Optimizer *o = calloc(1, sizeof *o);
@@ -87,7 +89,8 @@ void optimizer_free(Optimizer *o)
     free(o);
 }
 
-void optimizer_step(Optimizer *o, float *weights, const float *grads, float grad_scale, double lr, OptimizerGuard *guard, void *context)
+void optimizer_step(Optimizer *o, float *weights, const float *grads, float grad_scale, double lr,
+                    OptimizerGuard *guard, void *context)
 {
     o->steps++;
     for (size_t i = 0; i < o->num_segments; i++) {
@@ -97,8 +100,8 @@ void optimizer_step(Optimizer *o, float *weights, const float *grads, float grad
             guard(context, weights + s->begin, (size_t)s->count * sizeof(float));
             for (int j = 0; j < o->type->num_states; j++) guard(context, states[j], (size_t)s->count * sizeof(float));
         }
-        o->type->update(o->k, o->stream, &o->config, weights + s->begin, states, grads + s->begin, s->count, grad_scale, lr,
-                        s->decays ? o->config.weight_decay : 0, o->steps);
+        o->type->update(o->k, o->stream, &o->config, weights + s->begin, states, grads + s->begin, s->count, grad_scale,
+                        lr, s->decays ? o->config.weight_decay : 0, o->steps);
     }
 }
 

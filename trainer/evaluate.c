@@ -1,8 +1,8 @@
 /* Evaluation: every example once, the same result for any number of ranks.
  *
- * Batches hold the same examples whatever ranks there are, and their losses are added in their order. `tokens`: sum over all targets by
- * their number. `hf`: the mean over examples of their batch's loss, each batch divided by what the reference counts, which is what the Hugging Face
- * Trainer gives on one rank (trainer_semantics 8). */
+ * Batches hold the same examples whatever ranks there are, and their losses are added in their order. `tokens`: sum
+ * over all targets by their number. `hf`: the mean over examples of their batch's loss, each batch divided by what the
+ * reference counts, which is what the Hugging Face Trainer gives on one rank (trainer_semantics 8). */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,8 @@ static Status gather(Trainer *tr, Part *parts, int64_t count)
     Status st = OK;
     enum { AT_ONCE = 4096 };
     for (int64_t at = 0; at < 4 * count; at += AT_ONCE)
-        TRY(group_sum_double(tr->machine.group, (double *)parts + at, (int)(4 * count - at < AT_ONCE ? 4 * count - at : AT_ONCE)));
+        TRY(group_sum_double(tr->machine.group, (double *)parts + at,
+                             (int)(4 * count - at < AT_ONCE ? 4 * count - at : AT_ONCE)));
 done:
     return st;
 }
@@ -48,7 +49,8 @@ static double mean_loss(const TrainingArguments *a, const Part *parts, int64_t c
     double sum = 0, weight = 0;
     bool hf = a->loss_normalization == LOSS_HF;
     for (int64_t i = 0; i < count; i++) {
-        double loss = hf ? parts[i].loss / parts[i].hf_targets : parts[i].loss, by = hf ? parts[i].examples : parts[i].targets;
+        double loss = hf ? parts[i].loss / parts[i].hf_targets : parts[i].loss,
+               by = hf ? parts[i].examples : parts[i].targets;
         if (a->logging_nan_inf_filter && !isfinite(loss)) continue;
         sum += hf ? loss * by : loss;
         weight += by;
@@ -59,10 +61,11 @@ static double mean_loss(const TrainingArguments *a, const Part *parts, int64_t c
 Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
 {
     Status st = OK;
-    EvalPlan plan = {.n = dataset_count(tr->eval_set), .batch = (int)tr->args->per_device_eval_batch_size, .world = tr->machine.group->size,
-                     .rank = tr->machine.group->rank, .drop_last = tr->args->dataloader_drop_last};
-    LoaderConfig config = {.dataset = tr->eval_set, .evaluation = &plan, .rank = plan.rank, .collate = tr->task->collate,
-                           .context = &tr->context};
+    EvalPlan plan = {.n = dataset_count(tr->eval_set), .batch = (int)tr->args->per_device_eval_batch_size,
+                     .world = tr->machine.group->size, .rank = tr->machine.group->rank,
+                     .drop_last = tr->args->dataloader_drop_last};
+    LoaderConfig config = {.dataset = tr->eval_set, .evaluation = &plan, .rank = plan.rank,
+                           .collate = tr->task->collate, .context = &tr->context};
     Loader *loader = NULL;
     int64_t count = eval_plan_batches(&plan), done = 0;
     double started = timing_now();
@@ -128,7 +131,8 @@ Status trainer_eval(const TrainingArguments *args, Arena *arena)
     progress_close(tr.progress);
     tr.progress = NULL;
     TRY(print_metrics(&tr, &entry));
-    if (tr.machine.group->rank == 0 && path_is_dir(args->output_dir)) TRY(results_save(args->output_dir, prefix, &entry));
+    if (tr.machine.group->rank == 0 && path_is_dir(args->output_dir))
+        TRY(results_save(args->output_dir, prefix, &entry));
 done:
     trainer_end_all(&tr, st);
     trainer_close(&tr);

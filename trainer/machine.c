@@ -11,7 +11,8 @@ Status machine_open(const TrainingArguments *args, Machine *m)
 {
     Status st = OK;
     *m = (Machine){.group = m->group};
-    if (args->device == DEVICE_CHOICE_CUDA) RAISE(USAGE, "device: cuda: this build has no CUDA backend; write device: cpu");
+    if (args->device == DEVICE_CHOICE_CUDA)
+        RAISE(USAGE, "device: cuda: this build has no CUDA backend; write device: cpu");
     TRY(signals_block()); /* before MPI starts threads */
     if (!m->group) TRY(group_open(&m->group));
     TRY(signals_open(args->max_time, timing_process_start()));

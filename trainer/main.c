@@ -45,8 +45,8 @@ static void let_others_speak(Status st, int wait_ms)
     usleep((useconds_t)wait_ms * 1000);
 }
 
-/* Every rank finds the same fault in a command line, and is stopped at the same step: rank 0 tells it. Without a message
- * another rank tells it, or this one has told it. */
+/* Every rank finds the same fault in a command line, and is stopped at the same step: rank 0 tells it. Without a
+ * message another rank tells it, or this one has told it. */
 static void tell(Status st, int rank)
 {
     const char *message = status_message();

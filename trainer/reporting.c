@@ -1,5 +1,5 @@
-/* What a run says: the bar, log entries, TensorBoard, the picture, results and the model card (trainer_semantics 7). Rank 0 alone writes; the
- * numbers are everybody's. */
+/* What a run says: the bar, log entries, TensorBoard, the picture, results and the model card (trainer_semantics 7).
+ * Rank 0 alone writes; the numbers are everybody's. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,18 +23,23 @@ static bool speaks(const Trainer *tr) { return tr->machine.group->rank == 0; }
 
 static WhenStrategy strategy(Strategy s)
 {
-    return s == STRATEGY_STEPS ? WHEN_STEPS : s == STRATEGY_EPOCH ? WHEN_EPOCH : s == STRATEGY_BEST ? WHEN_BEST : WHEN_NO;
+    return s == STRATEGY_STEPS   ? WHEN_STEPS
+           : s == STRATEGY_EPOCH ? WHEN_EPOCH
+           : s == STRATEGY_BEST  ? WHEN_BEST
+                                 : WHEN_NO;
 }
 
 static void configure(Trainer *tr)
 {
     const TrainingArguments *a = tr->args;
     TrainerState *s = &tr->state;
-    tr->when = (WhenConfig){.logging = strategy(a->logging_strategy), .eval = strategy(a->eval_strategy), .save = strategy(a->save_strategy),
+    tr->when = (WhenConfig){.logging = strategy(a->logging_strategy), .eval = strategy(a->eval_strategy),
+                            .save = strategy(a->save_strategy),
                             .logging_steps = steps_resolve(a->logging_steps, tr->max_steps),
                             .eval_steps = steps_resolve(a->eval_steps, tr->max_steps),
-                            .save_steps = steps_resolve(a->save_steps, tr->max_steps), .logging_first_step = a->logging_first_step,
-                            .eval_delay = a->eval_delay, .max_steps = tr->max_steps};
+                            .save_steps = steps_resolve(a->save_steps, tr->max_steps),
+                            .logging_first_step = a->logging_first_step, .eval_delay = a->eval_delay,
+                            .max_steps = tr->max_steps};
     tr->best = (BestRule){.metric = a->metric_for_best_model, .greater_is_better = a->greater_is_better > 0,
                           .patience = a->early_stopping_patience, .threshold = a->early_stopping_threshold};
     sampler_total_updates(&tr->sampler_config, a->num_train_epochs, a->max_steps, &s->num_train_epochs);
@@ -84,9 +89,9 @@ Status report_open(Trainer *tr)
         TRY(open_files(tr));
         ProgressOptions options = {.total = tr->max_steps, .start = tr->global_step, .no_bar = a->disable_tqdm > 0};
         TRY(progress_open(&options, &tr->progress));
-        log_info("%lld examples, %d a rank and micro-step, %d micro-steps an update, %lld updates%s", (long long)tr->sampler_config.n,
-                 tr->sampler_config.batch, tr->sampler_config.accumulation, (long long)tr->max_steps,
-                 tr->tape.checkpointing ? ", gradient checkpointing" : "");
+        log_info("%lld examples, %d a rank and micro-step, %d micro-steps an update, %lld updates%s",
+                 (long long)tr->sampler_config.n, tr->sampler_config.batch, tr->sampler_config.accumulation,
+                 (long long)tr->max_steps, tr->tape.checkpointing ? ", gradient checkpointing" : "");
     }
     tr->started = timing_now();
 done:
@@ -122,7 +127,8 @@ done:
 /* The filter of the reference: a step loss that is not finite counts as the mean since the last log. */
 static void add_loss(Trainer *tr, double loss)
 {
-    if (tr->args->logging_nan_inf_filter && !isfinite(loss)) loss = tr->loss_since_log / (double)(1 + tr->steps_since_log);
+    if (tr->args->logging_nan_inf_filter && !isfinite(loss))
+        loss = tr->loss_since_log / (double)(1 + tr->steps_since_log);
     tr->loss_since_log += loss;
     tr->loss_total += loss;
     tr->steps_since_log++;
@@ -164,14 +170,19 @@ Status report_step(Trainer *tr, const Step *step, double loss)
     s->global_step = tr->global_step;
     s->epoch = sampler_epoch_after(&tr->sampler_config, tr->global_step);
     s->total_flos += 6.0 * (double)tokens[0] * (double)model_flos_parameters(tr->model);
-    s->num_input_tokens_seen += tr->args->include_num_input_tokens_seen == COUNT_TOKENS_NO ? 0 : padding ? tokens[0] : tokens[1];
+    s->num_input_tokens_seen += tr->args->include_num_input_tokens_seen == COUNT_TOKENS_NO ? 0
+                                : padding                                                  ? tokens[0]
+                                                                                           : tokens[1];
     tr->tokens_done += tokens[1];
     add_loss(tr, loss);
-    if (tr->global_step == tr->first_step + 1) log_info("first step done %.2f s after the start", timing_now() - timing_process_start());
+    if (tr->global_step == tr->first_step + 1)
+        log_info("first step done %.2f s after the start", timing_now() - timing_process_start());
     step_times_add(&tr->step_times, timing_now());
     progress_step(tr->progress, tr->global_step, loss, tr->last_rate, tr->tokens_done);
-    Moment now = {.step = tr->global_step, .epoch = s->epoch,
-                  .epoch_end = sampler_ends_epoch(&tr->sampler_config, tr->global_step) || tr->global_step == tr->max_steps};
+    Moment now = {.step = tr->global_step,
+                  .epoch = s->epoch,
+                  .epoch_end =
+                      sampler_ends_epoch(&tr->sampler_config, tr->global_step) || tr->global_step == tr->max_steps};
     if (should_log(&tr->when, &now)) TRY(log_training(tr));
 done:
     return st;
@@ -189,7 +200,8 @@ Status report_evaluation(Trainer *tr, LogEntry *entry)
     tr->improved = outcome.improved;
     if (outcome.stop) {
         tr->stop_early = tr->state.should_training_stop = true;
-        log_info("early stopping: %s has not improved for %lld evaluations", tr->best.metric, (long long)tr->best.patience);
+        log_info("early stopping: %s has not improved for %lld evaluations", tr->best.metric,
+                 (long long)tr->best.patience);
     }
 done:
     return st;
@@ -216,13 +228,17 @@ done:
 static Status write_card(Trainer *tr)
 {
     const TrainingArguments *a = tr->args;
-    CardFacts facts = {.model_name = base_name(a->output_dir), .base_model = a->model_name_or_path, .model_type = tr->model->type->name,
-                       .dataset = a->train_file.count ? base_name(a->train_file.items[0]) : NULL, .pipeline_tag = tr->task->name,
-                       .learning_rate = a->learning_rate, .train_batch_size = a->per_device_train_batch_size,
-                       .eval_batch_size = a->per_device_eval_batch_size, .seed = a->seed, .ranks = tr->machine.group->size,
+    CardFacts facts = {.model_name = base_name(a->output_dir), .base_model = a->model_name_or_path,
+                       .model_type = tr->model->type->name,
+                       .dataset = a->train_file.count ? base_name(a->train_file.items[0]) : NULL,
+                       .pipeline_tag = tr->task->name, .learning_rate = a->learning_rate,
+                       .train_batch_size = a->per_device_train_batch_size,
+                       .eval_batch_size = a->per_device_eval_batch_size, .seed = a->seed,
+                       .ranks = tr->machine.group->size,
                        .gradient_accumulation_steps = a->gradient_accumulation_steps, .optim = a->optim,
-                       .has_betas = strncmp(a->optim, "adam", 4) == 0, .adam_beta1 = a->adam_beta1, .adam_beta2 = a->adam_beta2,
-                       .adam_epsilon = a->adam_epsilon, .optim_args = a->optim_args, .lr_scheduler_type = a->lr_scheduler_type,
+                       .has_betas = strncmp(a->optim, "adam", 4) == 0, .adam_beta1 = a->adam_beta1,
+                       .adam_beta2 = a->adam_beta2, .adam_epsilon = a->adam_epsilon, .optim_args = a->optim_args,
+                       .lr_scheduler_type = a->lr_scheduler_type,
                        .warmup_steps = warmup_resolve(a->warmup_steps, tr->max_steps), .max_steps = a->max_steps,
                        .num_train_epochs = a->num_train_epochs, .label_smoothing_factor = a->label_smoothing_factor,
                        .hone_version = HONE_VERSION, .device = tr->machine.k->name};
@@ -236,7 +252,8 @@ Status report_end(Trainer *tr)
     LogEntry entry = {0};
     double seconds = timing_now() - tr->started, steps = (double)(tr->global_step - tr->first_step);
     double updates = (double)tr->max_steps, share = updates > 0 ? steps / updates : 0;
-    double samples = tr->args->max_steps > 0 ? updates * (double)tr->sampler_config.batch * tr->sampler_config.accumulation * tr->sampler_config.world
+    double samples = tr->args->max_steps > 0 ? updates * (double)tr->sampler_config.batch *
+                                                   tr->sampler_config.accumulation * tr->sampler_config.world
                                              : (double)tr->sampler_config.n * tr->args->num_train_epochs;
     logentry_add_real(&entry, "train_runtime", timing_round(seconds, 4));
     logentry_add_real(&entry, "train_samples_per_second", timing_round(samples * share / seconds, 3));
@@ -268,8 +285,8 @@ Status report_end(Trainer *tr)
     double step_ms = 1e3 * step_times_median(&tr->step_times);
     char step[64] = "";
     if (step_ms > 0) snprintf(step, sizeof step, ", %.1f ms a step", step_ms);
-    log_info("done: %lld steps in %.1f s%s, peak memory %.0f MB; the model is in %s", (long long)tr->global_step, seconds, step,
-             (double)memory_peak_bytes() / 1e6, tr->args->output_dir);
+    log_info("done: %lld steps in %.1f s%s, peak memory %.0f MB; the model is in %s", (long long)tr->global_step,
+             seconds, step, (double)memory_peak_bytes() / 1e6, tr->args->output_dir);
 done:
     return st;
 }
@@ -293,7 +310,8 @@ Status trainer_dry_run(Trainer *tr)
         text.size = 0;
         TRY(tr->task->show(&tr->context, tr->train_set, i, &text));
         printf("--- example %lld: %lld tokens\n%s\n", (long long)i,
-               (long long)dataset_length(tr->train_set, dataset_column(tr->train_set, "input_ids"), i), text.data ? text.data : "");
+               (long long)dataset_length(tr->train_set, dataset_column(tr->train_set, "input_ids"), i),
+               text.data ? text.data : "");
     }
 done:
     text_free(&text);

@@ -20,7 +20,9 @@ static Status open_model(Trainer *tr)
         RAISE(USAGE, "dtype: %s: weights are trained in float32 by this version; remove the key", a->dtype);
     if (dir) TRY(model_config_read(dir, &config));
     else if (a->model_type) TRY(model_config_make(a->model_type, a->config_overrides, &config));
-    else RAISE(USAGE, "no model: set model_name_or_path to a model directory, or model_type and tokenizer_name to train from scratch");
+    else
+        RAISE(USAGE, "no model: set model_name_or_path to a model directory, or model_type and tokenizer_name to train "
+                     "from scratch");
     TRY(model_new(config, dir ? arena_printf(tr->arena, "%s/config.json", dir) : a->model_type, &tr->model));
     tr->model->threads = stream_threads(tr->machine.stream);
 
@@ -28,7 +30,9 @@ static Status open_model(Trainer *tr)
     if (!tr->tokenizer_dir) RAISE(USAGE, "no tokenizer: set tokenizer_name to a directory with a tokenizer.json");
     TRY(tokenizer_load(tr->tokenizer_dir, &tr->tokenizer));
     if (tokenizer_id_limit(tr->tokenizer) > tr->model->vocab_size)
-        RAISE(USAGE, "%s: the tokenizer has ids up to %d, the model %lld; embeddings are not resized: take the tokenizer that belongs to the model",
+        RAISE(USAGE,
+              "%s: the tokenizer has ids up to %d, the model %lld; embeddings are not resized: take the tokenizer that "
+              "belongs to the model",
               tr->tokenizer_dir, (int)tokenizer_id_limit(tr->tokenizer) - 1, (long long)tr->model->vocab_size);
 done:
     return st;
@@ -41,19 +45,23 @@ static Status open_alone(Trainer *tr, bool training)
     TRY(open_model(tr));
     if (!tr->task) TRY(task_find(a, tr->model, &tr->task));
     log_info("task %s%s, model %s with %.1f million parameters, %s, %d rank%s of %d thread%s", tr->task->name,
-             a->task ? "" : " (from the model; set `task` to change it)", tr->model->type->name, (double)tr->model->params.elements / 1e6,
-             tr->machine.k->name, tr->machine.group->size, tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,
+             a->task ? "" : " (from the model; set `task` to change it)", tr->model->type->name,
+             (double)tr->model->params.elements / 1e6, tr->machine.k->name, tr->machine.group->size,
+             tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,
              tr->machine.binding.threads == 1 ? "" : "s");
-    tr->context = (TaskContext){.args = a, .model = tr->model, .tokenizer = tr->tokenizer, .tokenizer_dir = tr->tokenizer_dir,
-                                .threads = tr->machine.binding.threads, .run = tr->context.run};
+    tr->context = (TaskContext){.args = a, .model = tr->model, .tokenizer = tr->tokenizer,
+                                .tokenizer_dir = tr->tokenizer_dir, .threads = tr->machine.binding.threads,
+                                .run = tr->context.run};
     if (training) {
         TRY(tr->task->open(&tr->context, SPLIT_TRAIN, &tr->train_set));
         if (!tr->train_set) RAISE(USAGE, "no data to train on: set train_file");
     }
     if (!training || a->do_eval) {
-        TRY(tr->task->open(&tr->context, !training && a->test_file.count && !a->validation_file.count ? SPLIT_TEST : SPLIT_VALIDATION,
+        TRY(tr->task->open(&tr->context,
+                           !training && a->test_file.count && !a->validation_file.count ? SPLIT_TEST : SPLIT_VALIDATION,
                            &tr->eval_set));
-        if (!tr->eval_set) RAISE(USAGE, "no data to evaluate on: set validation_file (or train_file, of which a part is taken)");
+        if (!tr->eval_set)
+            RAISE(USAGE, "no data to evaluate on: set validation_file (or train_file, of which a part is taken)");
     }
     stream_clear(tr->machine.stream);
 done:
@@ -73,8 +81,9 @@ static Status compare_configs(const char *mine, const char *theirs)
     while (*mine && *theirs) {
         size_t m = strcspn(mine, "\n"), t = strcspn(theirs, "\n"), name = strcspn(mine, "=");
         if (m != t || memcmp(mine, theirs, m))
-            return status_raise(STATUS_USAGE, "`%.*s` is %.*s here and %.*s on rank 0; all ranks must be given the same config", (int)name, mine,
-                                (int)(m - name - 1), mine + name + 1, (int)(t - name - 1), theirs + name + 1);
+            return status_raise(
+                STATUS_USAGE, "`%.*s` is %.*s here and %.*s on rank 0; all ranks must be given the same config",
+                (int)name, mine, (int)(m - name - 1), mine + name + 1, (int)(t - name - 1), theirs + name + 1);
         mine += m + (mine[m] == '\n'), theirs += t + (theirs[t] == '\n');
     }
     return OK;
@@ -112,7 +121,8 @@ static Status number_run(Trainer *tr)
 /* A file may be another one on another host. */
 static Status check_data(Trainer *tr)
 {
-    uint64_t sets[2] = {tr->train_set ? dataset_fingerprint(tr->train_set) : 0, tr->eval_set ? dataset_fingerprint(tr->eval_set) : 0};
+    uint64_t sets[2] = {tr->train_set ? dataset_fingerprint(tr->train_set) : 0,
+                        tr->eval_set ? dataset_fingerprint(tr->eval_set) : 0};
     return trainer_agree(tr, group_check_equal(tr->machine.group, "the data", group_hash(sets, sizeof sets)));
 }
 
@@ -130,7 +140,8 @@ Status trainer_open(Trainer *tr, bool training)
     tr->tape.checkpoint_every = (int)tr->args->checkpoint_every_n_layers;
     if (!training) {
         size_t bytes = ((size_t)tr->model->params.flat_count * sizeof(float) + 63) / 64 * 64;
-        if (!(tr->weights = aligned_alloc(64, bytes + 64))) RAISE(MEMORY, "out of memory: %zu MB of weights", bytes >> 20);
+        if (!(tr->weights = aligned_alloc(64, bytes + 64)))
+            RAISE(MEMORY, "out of memory: %zu MB of weights", bytes >> 20);
         parameters_bind(&tr->model->params, tr->weights, NULL);
         TRY(trainer_agree(tr, load_weights(tr)));
     }
@@ -162,12 +173,14 @@ static Status open_optimizer(Trainer *tr)
     qsort(sorted, ps->count, sizeof *sorted, by_offset);
     for (size_t i = 0; i < ps->count; i++)
         runs[i] = (DecayRun){sorted[i]->offset, sorted[i]->offset + sorted[i]->count, sorted[i]->spec.decay};
-    OptimizerConfig config = {.weight_decay = a->weight_decay, .beta1 = a->adam_beta1, .beta2 = a->adam_beta2, .eps = a->adam_epsilon,
-                              .momentum = arguments_optim_arg(a, "momentum", 0), .dampening = arguments_optim_arg(a, "dampening", 0),
+    OptimizerConfig config = {.weight_decay = a->weight_decay, .beta1 = a->adam_beta1, .beta2 = a->adam_beta2,
+                              .eps = a->adam_epsilon, .momentum = arguments_optim_arg(a, "momentum", 0),
+                              .dampening = arguments_optim_arg(a, "dampening", 0),
                               .nesterov = arguments_optim_arg(a, "nesterov", 0) != 0};
     const OptimizerType *type = optimizer_type_find(a->optim);
     if (!type) RAISE(BUG, "optim %s has passed the config", a->optim);
-    TRY(optimizer_new(type, &config, tr->machine.k, tr->machine.stream, ranges, num_owned, runs, (int)ps->count, &tr->optimizer));
+    TRY(optimizer_new(type, &config, tr->machine.k, tr->machine.stream, ranges, num_owned, runs, (int)ps->count,
+                      &tr->optimizer));
 done:
     return st;
 }
@@ -176,7 +189,8 @@ static Status open_schedule(Trainer *tr)
 {
     Status st = OK;
     const TrainingArguments *a = tr->args;
-    ScheduleConfig config = {.type = a->lr_scheduler_type, .lr = a->learning_rate, .warmup = warmup_resolve(a->warmup_steps, tr->max_steps), .total = tr->max_steps};
+    ScheduleConfig config = {.type = a->lr_scheduler_type, .lr = a->learning_rate,
+                             .warmup = warmup_resolve(a->warmup_steps, tr->max_steps), .total = tr->max_steps};
     for (const cJSON *item = a->lr_scheduler_kwargs ? a->lr_scheduler_kwargs->child : NULL; item; item = item->next)
         TRY(cJSON_IsString(item) ? schedule_text(&config, item->string, item->valuestring)
                                  : schedule_number(&config, item->string, item->valuedouble));
@@ -190,15 +204,21 @@ static Status open_sampler(Trainer *tr)
     Status st = OK;
     const TrainingArguments *a = tr->args;
     SamplerConfig *c = &tr->sampler_config;
-    *c = (SamplerConfig){.n = dataset_count(tr->train_set), .batch = (int)a->per_device_train_batch_size,
-                         .accumulation = (int)a->gradient_accumulation_steps, .world = tr->machine.group->size,
-                         .drop_last = a->dataloader_drop_last, .even_batches = a->even_batches, .seed = (uint64_t)a->data_seed,
-                         .strategy = a->train_sampling_strategy == SAMPLING_SEQUENTIAL ? SAMPLER_SEQUENTIAL : SAMPLER_RANDOM,
+    *c = (SamplerConfig){.n = dataset_count(tr->train_set),
+                         .batch = (int)a->per_device_train_batch_size,
+                         .accumulation = (int)a->gradient_accumulation_steps,
+                         .world = tr->machine.group->size,
+                         .drop_last = a->dataloader_drop_last,
+                         .even_batches = a->even_batches,
+                         .seed = (uint64_t)a->data_seed,
+                         .strategy =
+                             a->train_sampling_strategy == SAMPLING_SEQUENTIAL ? SAMPLER_SEQUENTIAL : SAMPLER_RANDOM,
                          .granular = a->full_determinism};
     TRY(sampler_check(c));
     if (a->full_determinism) {
         if (a->loss_normalization == LOSS_HF)
-            RAISE(USAGE, "full_determinism needs loss_normalization: tokens; with hf the loss depends on how an update is split");
+            RAISE(USAGE, "full_determinism needs loss_normalization: tokens; with hf the loss depends on how an update "
+                         "is split");
         TRY(sampler_check_granular(c));
         TRY_NEW(tr->arena, tr->sample_losses, sampler_most_in_update(c));
     }
@@ -214,22 +234,28 @@ static Status open_store(Trainer *tr)
 {
     Status st = OK;
     const TrainingArguments *a = tr->args;
-    tr->ranks = (RankGroup){.rank = tr->machine.group->rank, .size = tr->machine.group->size, .context = tr->machine.group,
-                            .agree = rank_agree, .broadcast = rank_broadcast};
-    CheckpointOptions options = {.output_dir = a->output_dir, .group = &tr->ranks, .save_total_limit = a->save_total_limit};
+    tr->ranks = (RankGroup){.rank = tr->machine.group->rank, .size = tr->machine.group->size,
+                            .context = tr->machine.group, .agree = rank_agree, .broadcast = rank_broadcast};
+    CheckpointOptions options = {.output_dir = a->output_dir, .group = &tr->ranks,
+                                 .save_total_limit = a->save_total_limit};
     TRY(trainer_shared(tr, checkpoint_store_open(&options, &tr->store)));
     if (!a->resume_from_checkpoint && !a->overwrite_output_dir) {
         st = checkpoint_dir_in_use(tr->store) ? status_raise(STATUS_USAGE,
-                                   "%s is not empty; set resume_from_checkpoint: true to go on with the run in it, overwrite_output_dir: true "
-                                   "to start afresh, or another output_dir", a->output_dir)
-                    : OK;
+                                                             "%s is not empty; set resume_from_checkpoint: true to go "
+                                                             "on with the run in it, overwrite_output_dir: true "
+                                                             "to start afresh, or another output_dir",
+                                                             a->output_dir)
+                                              : OK;
         TRY(trainer_agree(tr, st));
     }
 done:
     return st;
 }
 
-static void parameter_ready(void *gradients, Parameter *p) { gradients_ready(gradients, p->offset, p->offset + p->count); }
+static void parameter_ready(void *gradients, Parameter *p)
+{
+    gradients_ready(gradients, p->offset, p->offset + p->count);
+}
 
 Status trainer_open_training(Trainer *tr)
 {
@@ -252,7 +278,8 @@ Status trainer_open_training(Trainer *tr)
                                                 XXH3_64bits(ps->weights, (size_t)ps->flat_count * sizeof(float)))));
     TRY(sampler_new(&tr->sampler_config, &tr->sampler));
     LoaderConfig loader = {.dataset = tr->train_set, .sampler = tr->sampler, .rank = tr->machine.group->rank,
-                           .first_update = tr->global_step, .last_update = tr->max_steps, .collate = tr->task->collate, .context = &tr->context};
+                           .first_update = tr->global_step, .last_update = tr->max_steps,
+                           .collate = tr->task->collate, .context = &tr->context};
     TRY(loader_new(&loader, &tr->loader));
     HeartbeatOptions beats = {.stuck_s = (double)a->ddp_timeout};
     TRY(heartbeat_start(tr->machine.group, &beats, &tr->heartbeat));

@@ -14,7 +14,10 @@ typedef struct Span {
 } Span;
 
 static int64_t blocks(int64_t n, int64_t block) { return (n + block - 1) / block; }
-static int64_t block_end(int64_t n, int64_t block, int64_t task) { return (task + 1) * block < n ? (task + 1) * block : n; }
+static int64_t block_end(int64_t n, int64_t block, int64_t task)
+{
+    return (task + 1) * block < n ? (task + 1) * block : n;
+}
 
 static void add_block(void *context, int64_t task, int thread)
 {

@@ -1,5 +1,6 @@
-/* Among f32, bf16, f16: to nearest even; NaN stays NaN, f16's denormals are kept. Everything goes by way of f32, which holds both others.
- * f16 uses F16C where the instruction set has it, else the integer arithmetic below (after F. Giesen, "float->half variants"). */
+/* Among f32, bf16, f16: to nearest even; NaN stays NaN, f16's denormals are kept. Everything goes by way of f32, which
+ * holds both others. f16 uses F16C where the instruction set has it, else the integer arithmetic below (after F.
+ * Giesen, "float->half variants"). */
 #include <assert.h>
 #include <string.h>
 #ifdef __F16C__
@@ -49,7 +50,8 @@ static uint16_t f32_to_f16(float f)
     uint32_t sign = u >> 16 & 0x8000, rest = u & 0x7FFFFFFF, h;
     if (rest > 0x7F800000) h = 0x7E00 | (rest >> 13 & 0x3FF); /* NaN, quiet */
     else if (rest >= 0x47800000) h = 0x7C00;                  /* 65536 and more */
-    else if (rest >= 0x38800000) h = (rest - ((127u - 15u) << 23) + 0xFFF + (rest >> 13 & 1)) >> 13; /* may round up to infinity */
+    else if (rest >= 0x38800000)
+        h = (rest - ((127u - 15u) << 23) + 0xFFF + (rest >> 13 & 1)) >> 13; /* may round up to infinity */
     else { /* denormal: adding 0.5 leaves its bits, rounded by the adder, at the low end */
         float small;
         memcpy(&small, &rest, sizeof small);
@@ -64,7 +66,8 @@ static void widen_f16(float *y, const uint16_t *x, int64_t n)
 {
     int64_t i = 0;
 #ifdef __F16C__
-    for (; i + 8 <= n; i += 8) _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(x + i))));
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(x + i))));
 #endif
     for (; i < n; i++) y[i] = f16_to_f32(x[i]);
 }
@@ -74,7 +77,8 @@ static void narrow_f16(uint16_t *y, const float *x, int64_t n)
     int64_t i = 0;
 #ifdef __F16C__
     for (; i + 8 <= n; i += 8)
-        _mm_storeu_si128((__m128i *)(void *)(y + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+        _mm_storeu_si128((__m128i *)(void *)(y + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
 #endif
     for (; i < n; i++) y[i] = f32_to_f16(x[i]);
 }

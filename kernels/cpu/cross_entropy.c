@@ -1,10 +1,11 @@
 /* Cross entropy over logits, and the fused end of a model that never holds the logits of a batch.
  *
- * linear_cross_entropy gathers the rows that have a label, and for each 256 of them makes their logits, turns these into the gradient in
- * place, and uses that for dx and dW while it is warm: three products of one chunk, memory for one chunk of logits. Ignored rows cost
- * nothing. With p = softmax(z), e = smoothing, L = logsumexp(z):
+ * linear_cross_entropy gathers the rows that have a label, and for each 256 of them makes their logits, turns these
+ * into the gradient in place, and uses that for dx and dW while it is warm: three products of one chunk, memory for one
+ * chunk of logits. Ignored rows cost nothing. With p = softmax(z), e = smoothing, L = logsumexp(z):
  *   loss = (1-e)(L - z_y) + e (L - mean z) + z_loss L^2
- *   dloss/dz_j = p_j (1 + 2 z_loss L) - (1-e)[j = y] - e/vocab,   and times 1 - (z_j/softcap)^2 where z = softcap tanh(logit/softcap)
+ *   dloss/dz_j = p_j (1 + 2 z_loss L) - (1-e)[j = y] - e/vocab,   and times 1 - (z_j/softcap)^2 where z = softcap
+ *   tanh(logit/softcap)
  * Reference: torch.nn.functional.cross_entropy, Gemma's final_logit_softcapping, PaLM's z-loss. */
 #include <assert.h>
 #include <math.h>
@@ -118,7 +119,8 @@ static float one_loss(const Loss *l, float *g, const float *z, int32_t label)
     return (float)loss;
 }
 
-/* Row i's logits after the cap: in the gradient's row, or in place where the chunk is ours, or in scratch. NULL: no memory. */
+/* Row i's logits after the cap: in the gradient's row, or in place where the chunk is ours, or in scratch. NULL: no
+ * memory. */
 static const float *capped(const Loss *l, int64_t i, float *g, int thread)
 {
     const float *z = l->logits + i * l->stride;
@@ -153,11 +155,12 @@ static void losses(Stream *s, Loss *l)
     threads_run(stream_threads(s), (l->rows + l->rows_per_task - 1) / l->rows_per_task, loss_rows, l);
 }
 
-static void cross_entropy(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels, int64_t rows,
-                          int64_t vocab, float scale, float smoothing, float softcap, float z_loss)
+static void cross_entropy(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels,
+                          int64_t rows, int64_t vocab, float scale, float smoothing, float softcap, float z_loss)
 {
-    Loss l = {.row_loss = row_loss, .gradient = dlogits, .logits = logits, .labels = labels, .vocab = vocab, .stride = vocab, .rows = rows,
-              .scale = scale, .smoothing = smoothing, .softcap = softcap, .z_loss = z_loss, .scratch = s};
+    Loss l = {.row_loss = row_loss, .gradient = dlogits, .logits = logits, .labels = labels, .vocab = vocab,
+              .stride = vocab, .rows = rows, .scale = scale, .smoothing = smoothing, .softcap = softcap,
+              .z_loss = z_loss, .scratch = s};
     losses(s, &l);
 }
 
@@ -177,7 +180,8 @@ static bool chunk_make(Stream *s, Chunk *c, Loss *l, const int32_t *labels, int6
         if (labels[i] != IGNORED) c->index[c->count++] = (int32_t)i;
         else l->row_loss[i] = 0;
     }
-    /* Aligned rows at a stride that is no power of two: those fall into one set of the cache when a product goes down a column. */
+    /* Aligned rows at a stride that is no power of two: those fall into one set of the cache when a product goes down a
+     * column. */
     l->stride = (l->vocab + 15) / 16 * 16 + 16;
     size_t most = (size_t)(c->count < CHUNK ? c->count : CHUNK);
     c->logits = stream_scratch(s, 0, 0, most * (size_t)l->stride * sizeof(float));
@@ -187,23 +191,26 @@ static bool chunk_make(Stream *s, Chunk *c, Loss *l, const int32_t *labels, int6
 }
 
 /* rows of `to` [.., width] at to_index (NULL: dense) = rows of `from` at from_index */
-static void copy_rows(float *to, const int32_t *to_index, const float *from, const int32_t *from_index, int64_t rows, int64_t width)
+static void copy_rows(float *to, const int32_t *to_index, const float *from, const int32_t *from_index, int64_t rows,
+                      int64_t width)
 {
     for (int64_t i = 0; i < rows; i++)
-        memcpy(to + (to_index ? to_index[i] : i) * width, from + (from_index ? from_index[i] : i) * width, (size_t)width * sizeof *to);
+        memcpy(to + (to_index ? to_index[i] : i) * width, from + (from_index ? from_index[i] : i) * width,
+               (size_t)width * sizeof *to);
 }
 
-static void linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *dx, float *dweight, const void *x, const void *weight,
-                                 const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab, float scale, float smoothing,
-                                 float softcap, float z_loss, bool accumulate)
+static void linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *dx, float *dweight, const void *x,
+                                 const void *weight, const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab,
+                                 float scale, float smoothing, float softcap, float z_loss, bool accumulate)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     Chunk c;
-    Loss l = {.row_loss = row_loss, .labels = labels, .vocab = vocab, .scale = scale, .smoothing = smoothing, .softcap = softcap,
-              .z_loss = z_loss};
+    Loss l = {.row_loss = row_loss, .labels = labels, .vocab = vocab, .scale = scale, .smoothing = smoothing,
+              .softcap = softcap, .z_loss = z_loss};
     if (!chunk_make(s, &c, &l, labels, rows, hidden, dx != NULL)) return;
     if (dx && c.count < rows) VARIANT(basic_zero)(s, dx, (size_t)(rows * hidden) * sizeof(float));
-    if (dx && dweight && !accumulate && !c.count) VARIANT(basic_zero)(s, dweight, (size_t)(vocab * hidden) * sizeof *dweight);
+    if (dx && dweight && !accumulate && !c.count)
+        VARIANT(basic_zero)(s, dweight, (size_t)(vocab * hidden) * sizeof *dweight);
 
     for (int64_t first = 0; first < c.count; first += CHUNK) {
         int64_t n = c.count - first < CHUNK ? c.count - first : CHUNK;
@@ -214,7 +221,9 @@ static void linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *
         if (!dx) continue;
         gemm(s, false, false, n, hidden, vocab, c.logits, l.stride, weight, hidden, c.dx, hidden, false, NULL, NULL);
         copy_rows(dx, c.index + first, c.dx, NULL, n, hidden);
-        if (dweight) gemm(s, true, false, vocab, hidden, n, c.logits, l.stride, c.x, hidden, dweight, hidden, accumulate || first, NULL, NULL);
+        if (dweight)
+            gemm(s, true, false, vocab, hidden, n, c.logits, l.stride, c.x, hidden, dweight, hidden,
+                 accumulate || first, NULL, NULL);
     }
 }
 

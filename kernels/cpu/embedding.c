@@ -1,5 +1,5 @@
-/* Rows of a table, and their gradient. The backward is parallel over strips of columns: a strip's owner goes through the tokens in order, so
- * a row that several tokens share is added to in the order of the tokens. */
+/* Rows of a table, and their gradient. The backward is parallel over strips of columns: a strip's owner goes through
+ * the tokens in order, so a row that several tokens share is added to in the order of the tokens. */
 #include <assert.h>
 #include <string.h>
 
@@ -30,8 +30,8 @@ static void gather_rows(void *context, int64_t task, int thread)
     }
 }
 
-static void embedding_forward(Stream *s, Dtype dtype, void *y, const void *table, const int32_t *ids, int64_t rows, int64_t width,
-                              bool accumulate)
+static void embedding_forward(Stream *s, Dtype dtype, void *y, const void *table, const int32_t *ids, int64_t rows,
+                              int64_t width, bool accumulate)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     if (!width) return;
@@ -51,8 +51,8 @@ static void scatter_strip(void *context, int64_t task, int thread)
     }
 }
 
-static void embedding_backward(Stream *s, Dtype dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows, int64_t width,
-                               int64_t vocab, bool accumulate)
+static void embedding_backward(Stream *s, Dtype dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
+                               int64_t width, int64_t vocab, bool accumulate)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     if (!accumulate) VARIANT(basic_zero)(s, dtable, (size_t)(vocab * width) * sizeof *dtable);

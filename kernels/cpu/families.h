@@ -1,5 +1,5 @@
-/* The families of CPU kernels. A file cpu/NAME.c defines VARIANT(NAME_install), which puts its functions into the table; a new one is a
- * line here. */
+/* The families of CPU kernels. A file cpu/NAME.c defines VARIANT(NAME_install), which puts its functions into the
+ * table; a new one is a line here. */
 #ifndef HONE_KERNELS_CPU_FAMILIES_H
 #define HONE_KERNELS_CPU_FAMILIES_H
 

@@ -1,5 +1,6 @@
-/* y = act(x W + bias) and its gradients: three products (kernels/gemm.h). Bias and activation are applied to each tile of y while it is in
- * cache. The bias gradient is summed down strips of columns, rows in order: the order depends on the shape alone. */
+/* y = act(x W + bias) and its gradients: three products (kernels/gemm.h). Bias and activation are applied to each tile
+ * of y while it is in cache. The bias gradient is summed down strips of columns, rows in order: the order depends on
+ * the shape alone. */
 #include <assert.h>
 
 #include "kernels/cpu/families.h"
@@ -32,8 +33,8 @@ static void finish_tile(void *context, float *c, int64_t ldc, int64_t row, int64
     }
 }
 
-static void linear_forward(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight, const void *bias, int64_t rows,
-                           int64_t in, int64_t out, WeightLayout layout, Activation act)
+static void linear_forward(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight,
+                           const void *bias, int64_t rows, int64_t in, int64_t out, WeightLayout layout, Activation act)
 {
     assert(dtype == DTYPE_F32 && (pre != y || !pre || act == ACT_NONE)), (void)dtype;
     Epilogue e = {.bias = bias, .pre = pre == y ? NULL : pre, .out = out, .act = act};
@@ -43,8 +44,9 @@ static void linear_forward(Stream *s, Dtype dtype, void *y, void *pre, const voi
 }
 
 /* By our own kernels whatever the library is. */
-static void linear_forward_alone(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight, const void *bias,
-                                 int64_t rows, int64_t in, int64_t out, WeightLayout layout, Activation act)
+static void linear_forward_alone(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight,
+                                 const void *bias, int64_t rows, int64_t in, int64_t out, WeightLayout layout,
+                                 Activation act)
 {
     assert(dtype == DTYPE_F32 && (pre != y || !pre || act == ACT_NONE));
     if (!rows || !in || !out) {
@@ -52,16 +54,18 @@ static void linear_forward_alone(Stream *s, Dtype dtype, void *y, void *pre, con
         return;
     }
     Epilogue e = {.bias = bias, .pre = pre == y ? NULL : pre, .out = out, .act = act};
-    Product p = {.trans_b = layout == OUT_IN, .m = rows, .n = out, .k = in, .lda = in, .ldb = layout == OUT_IN ? in : out, .ldc = out, .a = x,
-                 .b = weight, .c = y, .alpha = 1, .epilogue = e.bias || e.pre || act != ACT_NONE ? finish_tile : NULL, .context = &e};
+    Product p = {.trans_b = layout == OUT_IN, .m = rows, .n = out, .k = in, .lda = in,
+                 .ldb = layout == OUT_IN ? in : out, .ldc = out, .a = x, .b = weight, .c = y, .alpha = 1,
+                 .epilogue = e.bias || e.pre || act != ACT_NONE ? finish_tile : NULL, .context = &e};
     VARIANT(product_alone)(s, &p);
 }
 
-static void linear_backward_input(Stream *s, Dtype dtype, void *dx, const void *dy, const void *weight, int64_t rows, int64_t in,
-                                  int64_t out, WeightLayout layout, bool accumulate)
+static void linear_backward_input(Stream *s, Dtype dtype, void *dx, const void *dy, const void *weight, int64_t rows,
+                                  int64_t in, int64_t out, WeightLayout layout, bool accumulate)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
-    gemm(s, false, layout == IN_OUT, rows, in, out, dy, out, weight, layout == OUT_IN ? in : out, dx, in, accumulate, NULL, NULL);
+    gemm(s, false, layout == IN_OUT, rows, in, out, dy, out, weight, layout == OUT_IN ? in : out, dx, in, accumulate,
+         NULL, NULL);
 }
 
 typedef struct ColumnSums {
@@ -87,8 +91,8 @@ static void sum_strip(void *context, int64_t task, int thread)
     for (int64_t j = 0; j < n; j++) c->sum[col + j] = (c->accumulate ? c->sum[col + j] : 0) + total[j];
 }
 
-static void linear_backward_weight(Stream *s, Dtype dtype, float *dweight, float *dbias, const void *x, const void *dy, int64_t rows,
-                                   int64_t in, int64_t out, WeightLayout layout, bool accumulate)
+static void linear_backward_weight(Stream *s, Dtype dtype, float *dweight, float *dbias, const void *x, const void *dy,
+                                   int64_t rows, int64_t in, int64_t out, WeightLayout layout, bool accumulate)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     if (dweight && layout == OUT_IN)

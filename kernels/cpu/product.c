@@ -1,9 +1,11 @@
-/* Matrix products of our own (Goto and van de Geijn 2008; Van Zee and van de Geijn 2015): a tile of C is made from blocks of DEPTH values of
- * k; the tile's parts of A and B are packed into panels of MR rows and NR columns, zeros beyond the edge, so that the innermost loop reads
- * both straight, and a panel of B stays in the first level of cache while those of A pass by.
+/* Matrix products of our own (Goto and van de Geijn 2008; Van Zee and van de Geijn 2015): a tile of C is made from
+ * blocks of DEPTH values of k; the tile's parts of A and B are packed into panels of MR rows and NR columns, zeros
+ * beyond the edge, so that the innermost loop reads both straight, and a panel of B stays in the first level of cache
+ * while those of A pass by.
  *
- * A value of C is the sum over blocks of DEPTH, each summed by one chain of fused multiply-adds in the order of k: it depends on k and the
- * instruction set alone. So neither the tile that it is in, nor the rows beside it, nor the thread, nor a transposition changes a bit. */
+ * A value of C is the sum over blocks of DEPTH, each summed by one chain of fused multiply-adds in the order of k: it
+ * depends on k and the instruction set alone. So neither the tile that it is in, nor the rows beside it, nor the
+ * thread, nor a transposition changes a bit. */
 #include "kernels/cpu/families.h"
 #include "kernels/cpu/product.h"
 #include "kernels/vec.h"
@@ -19,7 +21,7 @@ typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* ---- packing -------------------------------------------------------------------------------------------------------------------- */
+/* ---- packing ----------------------------------------------------------------------------------------------------- */
 
 /* x [depth, n] -> panels [ceil(n / width)][depth][width]. A row is read to its end: whole cache lines, few pages. */
 VEC_FN void pack_straight(float *y, int64_t panel, int width, const float *x, int64_t ldx, int64_t depth, int64_t n)
@@ -67,7 +69,7 @@ VEC_FN void pack_transposed(float *y, int64_t panel, int width, const float *x, 
     }
 }
 
-/* ---- the innermost loop ----------------------------------------------------------------------------------------------------------- */
+/* ---- the innermost loop ------------------------------------------------------------------------------------------ */
 
 typedef struct Store {
     float alpha, beta; /* C = alpha * sum + beta * C; beta 0: C is not read */
@@ -75,12 +77,13 @@ typedef struct Store {
 } Store;
 
 /* `rows` (a constant) rows of a panel of A times one of B; the first `valid` rows and `cols` columns are stored. */
-VEC_FN void kernel(int rows, int64_t depth, const float *a, const float *b, float *c, const Store *s, int64_t valid, int64_t cols)
+VEC_FN void kernel(int rows, int64_t depth, const float *a, const float *b, float *c, const Store *s, int64_t valid,
+                   int64_t cols)
 {
     vf sum[MR][2];
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
-        __builtin_prefetch(c + i * s->ldc, 1), __builtin_prefetch(c + i * s->ldc + NR - 1, 1); /* harmless beyond the edge */
+        __builtin_prefetch(c + i * s->ldc, 1), __builtin_prefetch(c + i * s->ldc + NR - 1, 1); /* harmless anywhere */
         sum[i][0] = vf_zero(), sum[i][1] = vf_zero();
     }
     for (int64_t p = 0; p < depth; p++) {
@@ -110,14 +113,15 @@ VEC_FN void kernel(int rows, int64_t depth, const float *a, const float *b, floa
     }
 }
 
-static __attribute__((noinline)) void kernel_full(int64_t depth, const float *a, const float *b, float *c, const Store *s, int64_t cols)
+static __attribute__((noinline)) void kernel_full(int64_t depth, const float *a, const float *b, float *c,
+                                                  const Store *s, int64_t cols)
 {
     kernel(MR, depth, a, b, c, s, MR, cols);
 }
 
 /* The last rows of a tile: the smallest kernel that has them all. */
-static __attribute__((noinline)) void kernel_rest(int64_t depth, const float *a, const float *b, float *c, const Store *s, int64_t rows,
-                                                  int64_t cols)
+static __attribute__((noinline)) void kernel_rest(int64_t depth, const float *a, const float *b, float *c,
+                                                  const Store *s, int64_t rows, int64_t cols)
 {
     if (rows == 1) kernel(1, depth, a, b, c, s, rows, cols);
     else if (rows == 2) kernel(2, depth, a, b, c, s, rows, cols);
@@ -126,7 +130,7 @@ static __attribute__((noinline)) void kernel_rest(int64_t depth, const float *a,
     else kernel(MR, depth, a, b, c, s, rows, cols);
 }
 
-/* ---- tiles ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- tiles ------------------------------------------------------------------------------------------------------- */
 
 static void pack_a(const Product *p, float *to, int64_t row, int64_t rows, int64_t k, int64_t depth)
 {
@@ -141,8 +145,8 @@ static void pack_b(const Product *p, float *to, int64_t col, int64_t cols, int64
 }
 
 /* One block of DEPTH of a tile, from its panels. */
-static void add_block(const Product *p, const float *a, const float *b, int64_t row, int64_t col, int64_t rows, int64_t cols, int64_t k,
-                      int64_t depth)
+static void add_block(const Product *p, const float *a, const float *b, int64_t row, int64_t col, int64_t rows,
+                      int64_t cols, int64_t k, int64_t depth)
 {
     Store s = {.alpha = p->alpha, .beta = k ? 1 : p->beta, .ldc = p->ldc};
     for (int64_t j = 0; j < cols; j += NR, b += PANEL_B) {
@@ -168,7 +172,7 @@ void VARIANT(product_serial)(const Product *p)
         }
 }
 
-/* ---- on the pool ------------------------------------------------------------------------------------------------------------------- */
+/* ---- on the pool ------------------------------------------------------------------------------------------------- */
 
 /* The part of a product whose panels are in memory at once, and how it is shared out. */
 typedef struct Part {
@@ -190,10 +194,12 @@ static void pack_group(void *context, int64_t task, int thread)
     int64_t depth = min(DEPTH, t->depth - k);
     if (group < t->groups_a) {
         int64_t i = group * GROUP;
-        pack_a(t->p, t->a + (block * t->panels_a + i / MR) * PANEL_A, t->row + i, min(GROUP, t->rows - i), t->k + k, depth);
+        pack_a(t->p, t->a + (block * t->panels_a + i / MR) * PANEL_A, t->row + i, min(GROUP, t->rows - i), t->k + k,
+               depth);
     } else {
         int64_t j = (group - t->groups_a) * GROUP;
-        pack_b(t->p, t->b + (block * t->panels_b + j / NR) * PANEL_B, t->col + j, min(GROUP, t->cols - j), t->k + k, depth);
+        pack_b(t->p, t->b + (block * t->panels_b + j / NR) * PANEL_B, t->col + j, min(GROUP, t->cols - j), t->k + k,
+               depth);
     }
 }
 
@@ -205,12 +211,14 @@ static void make_tile(void *context, int64_t task, int thread)
     int64_t i = task / t->tiles_n * t->tile_m, j = task % t->tiles_n * t->tile_n;
     int64_t rows = min(t->tile_m, t->rows - i), cols = min(t->tile_n, t->cols - j), row = t->row + i, col = t->col + j;
     for (int64_t block = 0; block < t->blocks; block++)
-        add_block(p, t->a + (block * t->panels_a + i / MR) * PANEL_A, t->b + (block * t->panels_b + j / NR) * PANEL_B, row, col, rows, cols,
-                  t->k + block * DEPTH, min(DEPTH, t->depth - block * DEPTH));
-    if (p->epilogue && t->k + t->depth == p->k) p->epilogue(p->context, p->c + row * p->ldc + col, p->ldc, row, col, rows, cols);
+        add_block(p, t->a + (block * t->panels_a + i / MR) * PANEL_A, t->b + (block * t->panels_b + j / NR) * PANEL_B,
+                  row, col, rows, cols, t->k + block * DEPTH, min(DEPTH, t->depth - block * DEPTH));
+    if (p->epilogue && t->k + t->depth == p->k)
+        p->epilogue(p->context, p->c + row * p->ldc + col, p->ldc, row, col, rows, cols);
 }
 
-/* Nearly equal tiles, enough of them that threads finish together; smaller ones lose time at their edges. Speed only: no bit depends on it. */
+/* Nearly equal tiles, enough of them that threads finish together; smaller ones lose time at their edges. Speed only:
+ * no bit depends on it. */
 static void choose_tiles(Part *t)
 {
     int64_t parts_m = ceil_div(t->rows, TILE_M), parts_n = ceil_div(t->cols, TILE_N);
@@ -220,7 +228,8 @@ static void choose_tiles(Part *t)
         else if (n > 2 * NR) parts_n++;
         else break;
     }
-    t->tile_m = ceil_div(ceil_div(t->rows, parts_m), MR) * MR, t->tile_n = ceil_div(ceil_div(t->cols, parts_n), NR) * NR;
+    t->tile_m = ceil_div(ceil_div(t->rows, parts_m), MR) * MR,
+    t->tile_n = ceil_div(ceil_div(t->cols, parts_n), NR) * NR;
     t->tiles_n = ceil_div(t->cols, t->tile_n);
 }
 
@@ -244,8 +253,8 @@ void VARIANT(product_pool)(Stream *s, const Product *p)
     for (int64_t k = 0; k < p->k; k += most_k)
         for (int64_t col = 0; col < p->n; col += most_n)
             for (int64_t row = 0; row < p->m; row += most_m) {
-                Part t = {.p = p, .row = row, .col = col, .k = k, .rows = min(most_m, p->m - row), .cols = min(most_n, p->n - col),
-                          .depth = min(most_k, p->k - k)};
+                Part t = {.p = p, .row = row, .col = col, .k = k, .rows = min(most_m, p->m - row),
+                          .cols = min(most_n, p->n - col), .depth = min(most_k, p->k - k)};
                 make_part(s, &t);
             }
 }

@@ -1,4 +1,5 @@
-/* Between gemm_native.c, which cuts a product into tiles, and product.c, which makes a tile with one instruction set. */
+/* Between gemm_native.c, which cuts a product into tiles, and product.c, which makes a tile with one instruction
+ * set. */
 #ifndef HONE_KERNELS_CPU_PRODUCT_H
 #define HONE_KERNELS_CPU_PRODUCT_H
 

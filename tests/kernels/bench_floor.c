@@ -1,7 +1,7 @@
 /* This machine's rate of matrix products in GFLOP/s: bench_floor [threads [seconds]], built with -DHONE_BENCH=ON.
  *
- * The library's one-threaded product of 2048^3 in f32, one a thread, all at once, again and again: the median. What a training step must spend
- * at least is its products' FLOPs over this rate. */
+ * The library's one-threaded product of 2048^3 in f32, one a thread, all at once, again and again: the median. What a
+ * training step must spend at least is its products' FLOPs over this rate. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -37,7 +37,8 @@ int main(int argc, char **argv)
     double limit = argc > 2 ? atof(argv[2]) : 1, rates[MOST];
     Stream *s = threads > 0 ? stream_new_cpu(threads) : NULL;
     size_t size = (size_t)N * N * sizeof(float);
-    a = aligned_alloc(64, size), b = aligned_alloc(64, size), c = aligned_alloc(64, size * (size_t)(threads > 0 ? threads : 1));
+    a = aligned_alloc(64, size), b = aligned_alloc(64, size),
+    c = aligned_alloc(64, size * (size_t)(threads > 0 ? threads : 1));
     if (!s || !a || !b || !c) return fprintf(stderr, "usage: bench_floor [threads [seconds]]\n"), 2;
     for (int i = 0; i < N * N; i++) a[i] = b[i] = (float)(i % 251) / 251 - 0.5f;
     threads_run(stream_threads(s), threads, product, NULL); /* pages, clocks */

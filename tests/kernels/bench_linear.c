@@ -1,7 +1,9 @@
-/* How near the products of GPT-2 come to this machine's rate: bench_linear [threads [rounds]], built with -DHONE_BENCH=ON.
+/* How near the products of GPT-2 come to this machine's rate: bench_linear [threads [rounds]], built with
+ * -DHONE_BENCH=ON.
  *
- * The floor is the library's one-threaded product of 2048^3, one a thread, all at once. Floor and shape alternate, the best of each counts.
- * "wall" compares times of the clock, "cpu" processor time spent (the library's own overhead, also on a machine that others load). */
+ * The floor is the library's one-threaded product of 2048^3, one a thread, all at once. Floor and shape alternate, the
+ * best of each counts. "wall" compares times of the clock, "cpu" processor time spent (the library's own overhead, also
+ * on a machine that others load). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +17,9 @@ typedef struct Shape { const char *name; int64_t rows, in, out; Activation act; 
 typedef struct Times { double wall, cpu; } Times;
 
 static const Shape shapes[] = {
-    {"124M qkv", 1024, 768, 2304, ACT_NONE}, {"124M proj", 1024, 768, 768, ACT_NONE}, {"124M fc", 1024, 768, 3072, ACT_GELU_TANH},
-    {"124M mlp proj", 1024, 3072, 768, ACT_NONE}, {"small qkv", 1024, 256, 768, ACT_NONE}, {"small proj", 1024, 256, 256, ACT_NONE},
+    {"124M qkv", 1024, 768, 2304, ACT_NONE},      {"124M proj", 1024, 768, 768, ACT_NONE},
+    {"124M fc", 1024, 768, 3072, ACT_GELU_TANH},  {"124M mlp proj", 1024, 3072, 768, ACT_NONE},
+    {"small qkv", 1024, 256, 768, ACT_NONE},      {"small proj", 1024, 256, 256, ACT_NONE},
     {"small fc", 1024, 256, 1024, ACT_GELU_TANH}, {"small mlp proj", 1024, 1024, 256, ACT_NONE},
 };
 static const Shape losses[] = {{"124M loss", 1024, 768, 50257, ACT_NONE}, {"small loss", 1024, 256, 8192, ACT_NONE}};
@@ -53,7 +56,9 @@ static void run(const Kernels *k, Stream *s, const Shape *h, Pass pass)
         k->linear_forward(s, DTYPE_F32, y, h->act ? pre : NULL, x, w, x, h->rows, h->in, h->out, IN_OUT, h->act);
         break;
     case INPUT: k->linear_backward_input(s, DTYPE_F32, y, dy, w, h->rows, h->in, h->out, IN_OUT, false); break;
-    case WEIGHT: k->linear_backward_weight(s, DTYPE_F32, dw, dw + h->in * h->out, x, dy, h->rows, h->in, h->out, IN_OUT, false); break;
+    case WEIGHT:
+        k->linear_backward_weight(s, DTYPE_F32, dw, dw + h->in * h->out, x, dy, h->rows, h->in, h->out, IN_OUT, false);
+        break;
     case LOSS:
         k->linear_cross_entropy(s, DTYPE_F32, pre, y, dw, x, w, labels, h->rows, h->in, h->out, 1e-3f, 0, 0, 0, false);
         break;
@@ -84,8 +89,10 @@ static void measure(const Kernels *k, Stream *s, const Shape *h, Pass pass, int 
         keep_best(&floor, t0, t1, 2.0 * threads * 2048.0 * 2048 * 2048);
         keep_best(&best, t1, t2, flops * repeats);
     }
-    printf("%-15s %-12s rows %" PRId64 " %5" PRId64 " -> %5" PRId64 "  %6.1f GFLOP/s  floor %6.1f  wall %5.1f%%  cpu %5.1f%%\n", h->name, names[pass],
-           h->rows, h->in, h->out, best.wall * 1e-9, floor.wall * 1e-9, 100 * best.wall / floor.wall, 100 * best.cpu / floor.cpu);
+    printf("%-15s %-12s rows %" PRId64 " %5" PRId64 " -> %5" PRId64
+           "  %6.1f GFLOP/s  floor %6.1f  wall %5.1f%%  cpu %5.1f%%\n",
+           h->name, names[pass], h->rows, h->in, h->out, best.wall * 1e-9, floor.wall * 1e-9,
+           100 * best.wall / floor.wall, 100 * best.cpu / floor.cpu);
     fflush(stdout);
 }
 
@@ -96,7 +103,8 @@ int main(int argc, char **argv)
     gemm_set_isa(isa);
     const Kernels *k = kernels_cpu(isa);
     Stream *s = stream_new_cpu(threads);
-    x = numbers(4 << 20), y = numbers(4 << 20), pre = numbers(4 << 20), dy = numbers(4 << 20), w = numbers(40 << 20), dw = numbers(40 << 20);
+    x = numbers(4 << 20), y = numbers(4 << 20), pre = numbers(4 << 20), dy = numbers(4 << 20), w = numbers(40 << 20),
+    dw = numbers(40 << 20);
     if (!s || !x || !y || !pre || !dy || !w || !dw || threads > 10) return 1;
     for (int i = 0; i < 1024; i++) labels[i] = i % 128 == 127 ? -100 : i * 7;
     printf("%s, %s, %d threads\n", k->name, gemm_library(), threads);

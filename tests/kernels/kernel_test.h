@@ -1,5 +1,5 @@
-/* What the tests of kernels share: every instruction set of this machine, 1 to 3 threads, arrays of known numbers, comparison with a double
- * reference. Include it after cmocka's includes. */
+/* What the tests of kernels share: every instruction set of this machine, 1 to 3 threads, arrays of known numbers,
+ * comparison with a double reference. Include it after cmocka's includes. */
 #ifndef TESTS_KERNEL_TEST_H
 #define TESTS_KERNEL_TEST_H
 
@@ -81,13 +81,15 @@ UNUSED_FN void assert_close(const char *what, const float *x, const double *want
 {
     for (int64_t i = 0; i < n; i++)
         if (!(fabs(x[i] - want[i]) <= tolerance * (1 + fabs(want[i]))))
-            fail_msg("%s: element %lld of %lld is %.9g, not %.9g", what, (long long)i, (long long)n, (double)x[i], want[i]);
+            fail_msg("%s: element %lld of %lld is %.9g, not %.9g", what, (long long)i, (long long)n, (double)x[i],
+                     want[i]);
 }
 
 UNUSED_FN void assert_same_bits(const char *what, const float *x, const float *y, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        if (memcmp(x + i, y + i, sizeof *x)) fail_msg("%s: element %lld: %.9g and %.9g", what, (long long)i, (double)x[i], (double)y[i]);
+        if (memcmp(x + i, y + i, sizeof *x))
+            fail_msg("%s: element %lld: %.9g and %.9g", what, (long long)i, (double)x[i], (double)y[i]);
 }
 
 #endif

@@ -1,4 +1,5 @@
-/* kernels/cpu/convert.c against definitions: the value of every 16-bit number, and the nearest of them (even at a tie) for many floats. */
+/* kernels/cpu/convert.c against definitions: the value of every 16-bit number, and the nearest of them (even at a tie)
+ * for many floats. */
 #include "tests/kernels/kernel_test.h"
 
 /* The value of a number with `mantissa` bits after `exponent` bits and a sign. */
@@ -67,8 +68,9 @@ static void narrowing_is_to_the_nearest_and_even_at_a_tie(void **state)
         if (i % 4 == 3) u = (u & 0xFFFF0000) | 0x8000;
         memcpy(x + i, &u, sizeof u);
     }
-    const float edges[] = {65504, 65519.99f, 65520, 65536, 0x1p-24f, 0x1p-25f, 0x1.8p-25f, 0x1.8p-24f, 0x1p-14f, 0x1.ffcp-15f, 0x1.fffffep127f, 0,
-                           -0.0f, INFINITY, -INFINITY, 0x1p-149f, -0x1p-126f};
+    const float edges[] = {65504,      65519.99f,  65520,     65536,        0x1p-24f,        0x1p-25f,
+                           0x1.8p-25f, 0x1.8p-24f, 0x1p-14f,  0x1.ffcp-15f, 0x1.fffffep127f, 0,
+                           -0.0f,      INFINITY,   -INFINITY, 0x1p-149f,    -0x1p-126f};
     memcpy(x, edges, sizeof edges);
     const Kernels *k;
     Stream *s = stream_new_cpu(2);
@@ -78,7 +80,8 @@ static void narrowing_is_to_the_nearest_and_even_at_a_tie(void **state)
             for (int i = 0; i < N; i++) {
                 if (isnan(x[i])) assert_true(isnan(formats[f].value(y[i])));
                 else if (y[i] != nearest(&formats[f], x[i]))
-                    fail_msg("%s %s: %a gives %04x, not %04x", k->name, dtype_name(formats[f].dtype), (double)x[i], y[i], nearest(&formats[f], x[i]));
+                    fail_msg("%s %s: %a gives %04x, not %04x", k->name, dtype_name(formats[f].dtype), (double)x[i],
+                             y[i], nearest(&formats[f], x[i]));
             }
         }
     stream_free(s);

@@ -1,7 +1,12 @@
 /* kernels/cpu/cross_entropy.c: the fused end of a model and its unfused twin against the formulas in double. */
 #include "tests/kernels/kernel_test.h"
 
-typedef struct Case { int64_t rows, hidden, vocab; float scale, smoothing, softcap, z_loss; bool accumulate; int ignored; /* percent */ } Case;
+typedef struct Case {
+    int64_t rows, hidden, vocab;
+    float scale, smoothing, softcap, z_loss;
+    bool accumulate;
+    int ignored; /* percent */
+} Case;
 
 static const Case cases[] = {
     {0, 8, 5, 1, 0, 0, 0, false, 0},
@@ -16,13 +21,19 @@ static const Case cases[] = {
     {270, 12, 50, 1, 0.2f, 2, 1e-3f, false, 5},
 };
 
-typedef struct Problem { Case c; float *x, *w, *before; int32_t *labels; double *loss, *dx, *dw, *logits, *dlogits; } Problem;
+typedef struct Problem {
+    Case c;
+    float *x, *w, *before;
+    int32_t *labels;
+    double *loss, *dx, *dw, *logits, *dlogits;
+} Problem;
 
 static Problem problem_new(const Case *c, double spread)
 {
-    Problem p = {.c = *c, .x = numbers(c->rows * c->hidden, 1), .w = numbers(c->vocab * c->hidden, 2), .before = numbers(c->vocab * c->hidden, 3),
-                 .labels = malloc((size_t)c->rows * 4 + 1), .loss = zeros(c->rows), .dx = zeros(c->rows * c->hidden),
-                 .dw = zeros(c->vocab * c->hidden), .logits = zeros(c->rows * c->vocab), .dlogits = zeros(c->rows * c->vocab)};
+    Problem p = {.c = *c, .x = numbers(c->rows * c->hidden, 1), .w = numbers(c->vocab * c->hidden, 2),
+                 .before = numbers(c->vocab * c->hidden, 3), .labels = malloc((size_t)c->rows * 4 + 1),
+                 .loss = zeros(c->rows), .dx = zeros(c->rows * c->hidden), .dw = zeros(c->vocab * c->hidden),
+                 .logits = zeros(c->rows * c->vocab), .dlogits = zeros(c->rows * c->vocab)};
     uint64_t seed = 7;
     for (int64_t i = 0; i < c->rows; i++) {
         p.labels[i] = (int32_t)(next_random(&seed) % (uint64_t)c->vocab);
@@ -34,7 +45,8 @@ static Problem problem_new(const Case *c, double spread)
 
 static void problem_free(Problem *p)
 {
-    free(p->x), free(p->w), free(p->before), free(p->labels), free(p->loss), free(p->dx), free(p->dw), free(p->logits), free(p->dlogits);
+    free(p->x), free(p->w), free(p->before), free(p->labels), free(p->loss), free(p->dx), free(p->dw), free(p->logits),
+        free(p->dlogits);
 }
 
 /* One row: the loss of raw logits `a` and its gradient, both scaled as the contract says. */
@@ -78,8 +90,8 @@ static void reference(Problem *p)
 static void run(const Kernels *k, Stream *s, const Problem *p, float *loss, float *dx, float *dw)
 {
     const Case *c = &p->c;
-    k->linear_cross_entropy(s, DTYPE_F32, loss, dx, dw, p->x, p->w, p->labels, c->rows, c->hidden, c->vocab, c->scale, c->smoothing, c->softcap,
-                            c->z_loss, c->accumulate);
+    k->linear_cross_entropy(s, DTYPE_F32, loss, dx, dw, p->x, p->w, p->labels, c->rows, c->hidden, c->vocab, c->scale,
+                            c->smoothing, c->softcap, c->z_loss, c->accumulate);
     assert_false(stream_failed(s));
 }
 
@@ -95,7 +107,8 @@ static void fused_equals_the_formulas(void **state)
         for (EACH_ISA(k)) {
             float *first_dx = NULL, *first_dw = NULL;
             for (int t = 0; t < 3; t++) {
-                float *loss = rubbish(c->rows), *dx = rubbish(nx), *dw = c->accumulate ? copy_of(p.before, nw) : rubbish(nw);
+                float *loss = rubbish(c->rows), *dx = rubbish(nx),
+                      *dw = c->accumulate ? copy_of(p.before, nw) : rubbish(nw);
                 float *only_loss = rubbish(c->rows), *frozen_dx = rubbish(nx);
                 run(k, streams[t], &p, loss, dx, dw);
                 run(k, streams[t], &p, only_loss, NULL, NULL);
@@ -129,10 +142,14 @@ static void unfused_equals_the_formulas_in_place_and_apart(void **state)
         for (int64_t j = 0; j < n; j++) logits[j] = (float)p.logits[j];
         for (EACH_ISA(k))
             for (int t = 0; t < 3; t++) {
-                float *loss = rubbish(c.rows), *alone = rubbish(c.rows), *d = rubbish(n), *in_place = copy_of(logits, n);
-                k->cross_entropy(streams[t], loss, d, logits, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.softcap, c.z_loss);
-                k->cross_entropy(streams[t], loss, in_place, in_place, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.softcap, c.z_loss);
-                k->cross_entropy(streams[t], alone, NULL, logits, p.labels, c.rows, c.vocab, c.scale, c.smoothing, c.softcap, c.z_loss);
+                float *loss = rubbish(c.rows), *alone = rubbish(c.rows), *d = rubbish(n),
+                      *in_place = copy_of(logits, n);
+                k->cross_entropy(streams[t], loss, d, logits, p.labels, c.rows, c.vocab, c.scale, c.smoothing,
+                                 c.softcap, c.z_loss);
+                k->cross_entropy(streams[t], loss, in_place, in_place, p.labels, c.rows, c.vocab, c.scale, c.smoothing,
+                                 c.softcap, c.z_loss);
+                k->cross_entropy(streams[t], alone, NULL, logits, p.labels, c.rows, c.vocab, c.scale, c.smoothing,
+                                 c.softcap, c.z_loss);
                 assert_close("loss", loss, p.loss, c.rows, 2e-6);
                 assert_close("dlogits", d, p.dlogits, n, 1e-6);
                 assert_same_bits("in place", in_place, d, n);

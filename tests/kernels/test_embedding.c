@@ -2,7 +2,8 @@
 #include "tests/kernels/kernel_test.h"
 
 typedef struct Shape { int64_t rows, width, vocab; } Shape;
-static const Shape shapes[] = {{0, 8, 3}, {1, 1, 1}, {13, 33, 5}, {257, 13, 33}, {300, 257, 700}, {33, 768, 2}, {5, 0, 4}};
+static const Shape shapes[] = {{0, 8, 3},       {1, 1, 1},    {13, 33, 5}, {257, 13, 33},
+                               {300, 257, 700}, {33, 768, 2}, {5, 0, 4}};
 
 static int32_t *some_ids(int64_t rows, int64_t vocab, uint64_t seed)
 {
@@ -26,7 +27,8 @@ static void forward_gathers_and_adds(void **state)
                 k->embedding_forward(s, DTYPE_F32, y, table, more, h->rows, h->width, true);
                 for (int64_t r = 0; r < h->rows; r++)
                     for (int64_t j = 0; j < h->width; j++)
-                        assert_true(y[r * h->width + j] == table[ids[r] * h->width + j] + table[more[r] * h->width + j]);
+                        assert_true(y[r * h->width + j] ==
+                                    table[ids[r] * h->width + j] + table[more[r] * h->width + j]);
                 free(table), free(y), free(ids), free(more);
                 stream_free(s);
             }

@@ -1,4 +1,5 @@
-/* kernels/gemm.h against a double reference; the same bits for every number of threads, with each instruction set of the library. */
+/* kernels/gemm.h against a double reference; the same bits for every number of threads, with each instruction set of
+ * the library. */
 #include "tests/kernels/kernel_test.h"
 
 #include <sys/wait.h>
@@ -6,7 +7,8 @@
 
 typedef struct Case { bool trans_a, trans_b, accumulate; int64_t m, n, k; } Case;
 
-static void reference(const Case *c, const float *a, int64_t lda, const float *b, int64_t ldb, const float *before, int64_t ldc, double *want)
+static void reference(const Case *c, const float *a, int64_t lda, const float *b, int64_t ldb, const float *before,
+                      int64_t ldc, double *want)
 {
     for (int64_t i = 0; i < c->m; i++)
         for (int64_t j = 0; j < c->n; j++) {
@@ -29,7 +31,8 @@ static void check(Stream *const streams[3], const Case *c, int64_t pad)
         gemm(streams[t], c->trans_a, c->trans_b, c->m, c->n, c->k, a, lda, b, ldb, y, ldc, c->accumulate, NULL, NULL);
         for (int64_t i = 0; i < c->m; i++) {
             assert_close("gemm", y + i * ldc, want + i * c->n, c->n, 1e-6 * (double)(c->k + 1));
-            assert_same_bits("beside C", y + i * ldc + c->n, before + i * ldc + c->n, pad); /* nothing else is touched */
+            assert_same_bits("beside C", y + i * ldc + c->n, before + i * ldc + c->n,
+                             pad); /* nothing else is touched */
         }
         if (first) assert_same_bits("threads", first, y, c->m * ldc);
         else first = copy_of(y, c->m * ldc);
@@ -40,8 +43,9 @@ static void check(Stream *const streams[3], const Case *c, int64_t pad)
 
 static void check_all(void)
 {
-    static const int64_t sizes[][3] = {{0, 3, 2}, {3, 0, 2}, {3, 2, 0}, {1, 1, 1}, {1, 257, 33}, {257, 1, 13}, {13, 33, 1},
-                                       {33, 13, 65}, {129, 257, 65}, {300, 700, 17}, {70, 1201, 40}};
+    static const int64_t sizes[][3] = {{0, 3, 2},      {3, 0, 2},      {3, 2, 0},     {1, 1, 1},
+                                       {1, 257, 33},   {257, 1, 13},   {13, 33, 1},   {33, 13, 65},
+                                       {129, 257, 65}, {300, 700, 17}, {70, 1201, 40}};
     Stream *streams[3] = {stream_new_cpu(1), stream_new_cpu(2), stream_new_cpu(3)};
     for (size_t i = 0; i < COUNT(sizes); i++)
         for (int bits = 0; bits < 8; bits++) {
@@ -113,14 +117,16 @@ static void serial_scales_and_adds(void **state)
     assert_non_null(gemm_library());
 }
 
-/* What a library does not promise: our own kernels give a row the same bits whatever is beside it, and transposed operands too. */
+/* What a library does not promise: our own kernels give a row the same bits whatever is beside it, and transposed
+ * operands too. */
 static void own_kernels_give_a_row_its_bits_alone(void **state)
 {
     (void)state;
     if (strcmp(gemm_library(), "own kernels")) skip();
     enum { M = 67, N = 129, K = 700 };
     Stream *s = stream_new_cpu(2);
-    float *a = numbers(M * K, 1), *b = numbers(K * N, 2), *turned = rubbish(K * N), *all = rubbish(M * N), *part = rubbish(M * N);
+    float *a = numbers(M * K, 1), *b = numbers(K * N, 2), *turned = rubbish(K * N), *all = rubbish(M * N),
+          *part = rubbish(M * N);
     for (int i = 0; i < K; i++)
         for (int j = 0; j < N; j++) turned[j * K + i] = b[i * N + j];
     gemm(s, false, false, M, N, K, a, K, b, N, all, N, false, NULL, NULL);

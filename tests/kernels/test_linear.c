@@ -1,8 +1,10 @@
-/* kernels/cpu/linear.c against a double reference, for both layouts, each instruction set and 1 to 3 threads (the same bits). */
+/* kernels/cpu/linear.c against a double reference, for both layouts, each instruction set and 1 to 3 threads (the same
+ * bits). */
 #include "tests/kernels/kernel_test.h"
 
 typedef struct Shape { int64_t rows, in, out; } Shape;
-static const Shape shapes[] = {{0, 3, 5}, {3, 0, 5}, {3, 5, 0}, {1, 1, 1}, {13, 33, 257}, {257, 13, 33}, {33, 257, 13}, {130, 40, 500}};
+static const Shape shapes[] = {{0, 3, 5},     {3, 0, 5},     {3, 5, 0},     {1, 1, 1},
+                               {13, 33, 257}, {257, 13, 33}, {33, 257, 13}, {130, 40, 500}};
 
 static double w_at(const float *w, const Shape *h, WeightLayout layout, int64_t i, int64_t o)
 {
@@ -22,10 +24,12 @@ static double act_of(double x, Activation act)
     return NAN;
 }
 
-static void check_forward(const Kernels *k, Stream *const streams[3], const Shape *h, WeightLayout layout, Activation act, bool with_bias)
+static void check_forward(const Kernels *k, Stream *const streams[3], const Shape *h, WeightLayout layout,
+                          Activation act, bool with_bias)
 {
     int64_t n = h->rows * h->out;
-    float *x = numbers(h->rows * h->in, 1), *w = numbers(h->in * h->out, 2), *bias = with_bias ? numbers(h->out, 3) : NULL, *first = NULL;
+    float *x = numbers(h->rows * h->in, 1), *w = numbers(h->in * h->out, 2),
+          *bias = with_bias ? numbers(h->out, 3) : NULL, *first = NULL;
     double *pre_want = zeros(n), *want = zeros(n), tolerance = 1e-6 * (double)(h->in + 2);
     for (int64_t r = 0; r < h->rows; r++)
         for (int64_t o = 0; o < h->out; o++) {
@@ -36,7 +40,8 @@ static void check_forward(const Kernels *k, Stream *const streams[3], const Shap
     for (int t = 0; t < 3; t++) {
         float *y = rubbish(n), *pre = rubbish(n), *bare = rubbish(n);
         k->linear_forward(streams[t], DTYPE_F32, y, pre, x, w, bias, h->rows, h->in, h->out, layout, act);
-        k->linear_forward(streams[t], DTYPE_F32, bare, act == ACT_NONE ? bare : NULL, x, w, bias, h->rows, h->in, h->out, layout, act);
+        k->linear_forward(streams[t], DTYPE_F32, bare, act == ACT_NONE ? bare : NULL, x, w, bias, h->rows, h->in,
+                          h->out, layout, act);
         assert_close("y", y, want, n, tolerance);
         assert_close("pre", pre, pre_want, n, tolerance);
         assert_same_bits("pre kept or not", y, bare, n);
@@ -67,7 +72,8 @@ static void backward_input_equals_the_reference(void **state)
                 WeightLayout layout = bits & 1 ? IN_OUT : OUT_IN;
                 bool accumulate = bits & 2;
                 int64_t n = h->rows * h->in;
-                float *dy = numbers(h->rows * h->out, 1), *w = numbers(h->in * h->out, 2), *before = numbers(n, 3), *first = NULL;
+                float *dy = numbers(h->rows * h->out, 1), *w = numbers(h->in * h->out, 2), *before = numbers(n, 3),
+                      *first = NULL;
                 double *want = zeros(n);
                 for (int64_t r = 0; r < h->rows; r++)
                     for (int64_t j = 0; j < h->in; j++) {
@@ -77,7 +83,8 @@ static void backward_input_equals_the_reference(void **state)
                     }
                 for (int t = 0; t < 3; t++) {
                     float *dx = accumulate ? copy_of(before, n) : rubbish(n);
-                    k->linear_backward_input(streams[t], DTYPE_F32, dx, dy, w, h->rows, h->in, h->out, layout, accumulate);
+                    k->linear_backward_input(streams[t], DTYPE_F32, dx, dy, w, h->rows, h->in, h->out, layout,
+                                             accumulate);
                     assert_close("dx", dx, want, n, 1e-6 * (double)(h->out + 2));
                     if (first) assert_same_bits("threads", dx, first, n);
                     else first = copy_of(dx, n);
@@ -98,26 +105,31 @@ static void backward_weight_equals_the_reference(void **state)
                 WeightLayout layout = bits & 1 ? IN_OUT : OUT_IN;
                 bool accumulate = bits & 2, with_bias = bits & 4;
                 int64_t n = h->in * h->out;
-                float *x = numbers(h->rows * h->in, 1), *dy = numbers(h->rows * h->out, 2), *before = numbers(n + h->out, 3), *first = NULL;
+                float *x = numbers(h->rows * h->in, 1), *dy = numbers(h->rows * h->out, 2),
+                      *before = numbers(n + h->out, 3), *first = NULL;
                 double *want = zeros(n + h->out); /* dW, then dbias */
                 for (int64_t j = 0; accumulate && j < n + h->out; j++) want[j] = before[j];
                 for (int64_t r = 0; r < h->rows; r++)
                     for (int64_t o = 0; o < h->out; o++) {
                         double g = dy[r * h->out + o];
                         want[n + o] += g;
-                        for (int64_t j = 0; j < h->in; j++) want[layout == OUT_IN ? o * h->in + j : j * h->out + o] += g * x[r * h->in + j];
+                        for (int64_t j = 0; j < h->in; j++)
+                            want[layout == OUT_IN ? o * h->in + j : j * h->out + o] += g * x[r * h->in + j];
                     }
                 for (int t = 0; t < 3; t++) {
                     float *d = accumulate ? copy_of(before, n + h->out) : rubbish(n + h->out);
-                    k->linear_backward_weight(streams[t], DTYPE_F32, d, with_bias ? d + n : NULL, x, dy, h->rows, h->in, h->out, layout, accumulate);
+                    k->linear_backward_weight(streams[t], DTYPE_F32, d, with_bias ? d + n : NULL, x, dy, h->rows, h->in,
+                                              h->out, layout, accumulate);
                     int64_t filled = n + (with_bias ? h->out : 0);
                     assert_close("dW and dbias", d, want, filled, 1e-6 * (double)(h->rows + 2));
                     if (first) assert_same_bits("threads", d, first, filled);
                     else first = copy_of(d, n + h->out);
                     free(d);
                 }
-                float *bias = accumulate ? copy_of(before + n, h->out) : rubbish(h->out); /* a frozen weight: x is not needed */
-                k->linear_backward_weight(streams[1], DTYPE_F32, NULL, bias, NULL, dy, h->rows, h->in, h->out, layout, accumulate);
+                float *bias =
+                    accumulate ? copy_of(before + n, h->out) : rubbish(h->out); /* a frozen weight: x is not needed */
+                k->linear_backward_weight(streams[1], DTYPE_F32, NULL, bias, NULL, dy, h->rows, h->in, h->out, layout,
+                                          accumulate);
                 if (with_bias) assert_same_bits("dbias alone", bias, first + n, h->out);
                 free(bias);
                 free(x), free(dy), free(before), free(first), free(want);

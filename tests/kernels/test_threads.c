@@ -62,8 +62,8 @@ static void sleeping_tasks_are_shared(void **state)
     threads_free(t);
 }
 
-/* Many short runs, each with its own context on a stack that is reused, and a number of tasks that goes up and down: a late thread that ran an
- * old task, or claimed one beyond the end of the old run, would be seen. */
+/* Many short runs, each with its own context on a stack that is reused, and a number of tasks that goes up and down: a
+ * late thread that ran an old task, or claimed one beyond the end of the old run, would be seen. */
 typedef struct Short { int64_t run; atomic_long sum; } Short;
 
 static void add_task(void *context, int64_t task, int thread)

@@ -16,7 +16,8 @@ Status arena_new(Arena **out);
 void arena_free(Arena *arena);  /* NULL is fine */
 void arena_reset(Arena *arena); /* gives back everything, keeps the memory for the next use */
 
-/* Zeroed, aligned to 16 bytes; NULL (and this thread's message set) when there is no memory. size 0 gives a valid pointer. */
+/* Zeroed, aligned to 16 bytes; NULL (and this thread's message set) when there is no memory. size 0 gives a valid
+ * pointer. */
 void *arena_alloc(Arena *arena, size_t size);
 /* count * size with the overflow checked. */
 void *arena_array(Arena *arena, size_t count, size_t size);

@@ -33,7 +33,8 @@ Status file_sync(File *f); /* on disk when it returns */
 Status file_map(const char *path, const void **data, size_t *size);
 void file_unmap(const void *data, size_t size);
 
-/* Whole files. The text is NUL-terminated in arena; *size (may be NULL) excludes that NUL. Refuses more than limit bytes. */
+/* Whole files. The text is NUL-terminated in arena; *size (may be NULL) excludes that NUL. Refuses more than limit
+ * bytes. */
 Status file_read_all(const char *path, Arena *arena, size_t limit, char **data, size_t *size);
 /* Writes beside `path`, syncs, renames over it, syncs the directory: old or new is there, never half. */
 Status file_replace(const char *path, const void *data, size_t size);

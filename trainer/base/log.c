@@ -33,8 +33,8 @@ bool log_wants(LogLevel level)
     return (int)level >= atomic_load(&least_level) && atomic_load(&my_rank) == 0;
 }
 
-/* Where the reader of a pipe is gone there is nobody to tell, and the run goes on: SIGPIPE is held back for this write, and
- * taken away. stdout keeps its meaning (`hone args | head`). */
+/* Where the reader of a pipe is gone there is nobody to tell, and the run goes on: SIGPIPE is held back for this write,
+ * and taken away. stdout keeps its meaning (`hone args | head`). */
 static void put(const char *data, size_t size)
 {
     sigset_t broken, old;
@@ -74,14 +74,17 @@ void log_line(LogLevel level, const char *format, ...)
 }
 
 /* The ranks of an mpirun have a pipe to it for stderr, which it hands on as it comes: they write on its terminal, if it
- * has one. mpirun is the parent of its ranks on its own host; elsewhere that is a daemon without a terminal. */
+ * has one. mpirun is the parent of its ranks on its own host; elsewhere that is a daemon without a terminal. Opened is
+ * /dev/tty, the same one: /dev/pts/N may be another user's (su). */
 static int launcher_terminal(void)
 {
     struct stat mine;
-    char path[64];
+    char path[64], name[64] = "";
     if (!getenv("OMPI_COMM_WORLD_RANK") || fstat(STDERR_FILENO, &mine) || !S_ISFIFO(mine.st_mode)) return -1;
     snprintf(path, sizeof path, "/proc/%ld/fd/2", (long)getppid());
-    return open(path, O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (readlink(path, name, sizeof name - 1) < 0) return -1;
+    if (strncmp(name, "/dev/pts/", 9) && strncmp(name, "/dev/tty", 8) && strcmp(name, "/dev/console")) return -1;
+    return open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 }
 
 int log_terminal_width(void)

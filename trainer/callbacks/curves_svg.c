@@ -39,8 +39,8 @@ typedef struct Picture {
     Axis x;
 } Picture;
 
-/* What XML reserves is escaped; quotes, backslashes and control characters are replaced, so that JSON's writer, which makes
- * valid UTF-8 of anything, has nothing to escape but its own quotes, which go. */
+/* What XML reserves is escaped; quotes, backslashes and control characters are replaced, so that JSON's writer, which
+ * makes valid UTF-8 of anything, has nothing to escape but its own quotes, which go. */
 static void add_title(Text *out, const char *title)
 {
     Text plain = {0}, quoted = {0};

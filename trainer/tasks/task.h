@@ -15,7 +15,7 @@ typedef struct TaskContext {
     const Tokenizer *tokenizer;
     const char *tokenizer_dir; /* what its cache key is made of */
     int threads;               /* for preprocessing */
-    uint64_t run;              /* a number of this run, the same on all ranks: overwrite_cache makes it anew once a run */
+    uint64_t run; /* a number of this run, the same on all ranks: overwrite_cache makes it anew once a run */
 } TaskContext;
 
 typedef struct Task {
@@ -33,7 +33,8 @@ typedef struct Task {
 
 /* The task that the config names, or that fits the model. An unknown name lists what there is. */
 Status task_find(const TrainingArguments *args, const Model *model, const Task **out);
-/* The length of a block: block_size, or what the tokenizer and model take, at most 1024; as the example script run_clm. */
+/* The length of a block: block_size, or what the tokenizer and model take, at most 1024; as the example script
+ * run_clm. */
 Status clm_block_size(const TaskContext *c, int64_t *out);
 
 #endif

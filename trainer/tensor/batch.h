@@ -14,7 +14,8 @@ typedef struct Batch {
     const int32_t *token_type_ids;/* [T] or NULL */
     const int32_t *labels;        /* [T] aligned with the row that predicts them; -100: ignored; NULL: none */
     const int32_t *cu_seqlens;    /* [B + 1] */
-    const int32_t *sample;        /* [B] index of each sequence in the update, over ranks and micro-batches: dropout's numbers */
+    const int32_t
+        *sample; /* [B] index of each sequence in the update, over ranks and micro-batches: dropout's numbers */
     int64_t targets;              /* labels that are not -100 */
     int64_t hf_targets;           /* what the Hugging Face Trainer would have counted (trainer_semantics.md, 4) */
 } Batch;

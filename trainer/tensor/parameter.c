@@ -33,7 +33,8 @@ Parameter *parameter_declare(Parameters *ps, ParameterSpec spec)
         ps->elements = 0;
         p->count = 0;
     }
-    p->value = (Tensor){.dtype = DTYPE_F32, .needs_grad = true, .param = p, .slot = -1, .rows = spec.ndim > 1 ? spec.shape[0] : 1};
+    p->value = (Tensor){.dtype = DTYPE_F32, .needs_grad = true, .param = p, .slot = -1,
+                        .rows = spec.ndim > 1 ? spec.shape[0] : 1};
     p->value.cols = p->value.rows ? p->count / p->value.rows : 0;
     ps->list = list;
     ps->list[ps->count++] = p;
@@ -50,10 +51,13 @@ Parameter *parameter_find(const Parameters *ps, const char *name)
 Status parameters_layout(Parameters *ps)
 {
     if (ps->error == STATUS_FORMAT)
-        return status_raise(STATUS_FORMAT, "the sizes in the model's config make more than 2^48 parameters; it is not the config of a model");
+        return status_raise(
+            STATUS_FORMAT,
+            "the sizes in the model's config make more than 2^48 parameters; it is not the config of a model");
     if (ps->error) return status_raise(ps->error, "out of memory: parameters");
     int64_t offset = 0;
-    for (size_t end = ps->count, begin; end > 0; end = begin) { /* groups from the last to the first, each in its own order */
+    for (size_t end = ps->count, begin; end > 0;
+         end = begin) { /* groups from the last to the first, each in its own order */
         for (begin = end - 1; begin > 0 && ps->list[begin]->spec.adjacent; begin--) {}
         for (size_t i = begin; i < end; i++) {
             ps->list[i]->offset = offset;
@@ -89,7 +93,8 @@ static uint64_t hash_name(const char *name) /* FNV-1a */
 static void normals(float out[4], uint64_t seed, uint64_t name, uint64_t index)
 {
     uint32_t seed32 = (uint32_t)seed ^ (uint32_t)(seed >> 32);
-    Philox r = philox4x32(seed32, PHILOX_INIT, (uint32_t)index, (uint32_t)(index >> 32), (uint32_t)name, (uint32_t)(name >> 32));
+    Philox r = philox4x32(seed32, PHILOX_INIT, (uint32_t)index, (uint32_t)(index >> 32), (uint32_t)name,
+                          (uint32_t)(name >> 32));
     for (int i = 0; i < 4; i += 2) {
         double u = ((double)r.v[i] + 1.0) * 0x1p-32, angle = 6.283185307179586 * (double)r.v[i + 1] * 0x1p-32;
         double radius = sqrt(-2.0 * log(u));

@@ -1,8 +1,9 @@
 /* Parameters: what a model has declared, and the flat arrays they are views of (architecture.md, 2).
  *
- * A model declares its parameters in forward order. Backward finishes them in about the reverse of that, which is their order in the flat
- * arrays: gradients that are final early lie in front, so buckets can leave while backward goes on. Each begins at a multiple of 16 elements;
- * the gaps are zero. Ones declared with `adjacent` keep their own order behind the one before (Q, K, V). */
+ * A model declares its parameters in forward order. Backward finishes them in about the reverse of that, which is their
+ * order in the flat arrays: gradients that are final early lie in front, so buckets can leave while backward goes on.
+ * Each begins at a multiple of 16 elements; the gaps are zero. Ones declared with `adjacent` keep their own order
+ * behind the one before (Q, K, V). */
 #ifndef HONE_TENSOR_PARAMETER_H
 #define HONE_TENSOR_PARAMETER_H
 

@@ -41,9 +41,10 @@ void *region_alloc(Region *r, size_t bytes)
     if (r->used > r->peak) r->peak = r->used;
     return data;
 fail:
-    status_raise(STATUS_MEMORY,
-                 "out of memory: %zu MB of activations; lower per_device_train_batch_size, or set gradient_checkpointing: true",
-                 (r->used + bytes) >> 20);
+    status_raise(
+        STATUS_MEMORY,
+        "out of memory: %zu MB of activations; lower per_device_train_batch_size, or set gradient_checkpointing: true",
+        (r->used + bytes) >> 20);
     return NULL;
 }
 

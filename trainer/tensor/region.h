@@ -1,5 +1,6 @@
-/* Address space that is reserved once and becomes memory as it is used: a stack whose top moves up and down. The tape keeps activations
- * in one; what the largest micro-batch has touched stays, so nothing is allocated after the first step. */
+/* Address space that is reserved once and becomes memory as it is used: a stack whose top moves up and down. The tape
+ * keeps activations in one; what the largest micro-batch has touched stays, so nothing is allocated after the first
+ * step. */
 #ifndef HONE_TENSOR_REGION_H
 #define HONE_TENSOR_REGION_H
 
@@ -20,8 +21,8 @@ void *region_alloc(Region *r, size_t bytes);
 static inline size_t region_mark(const Region *r) { return r->used; }
 static inline void region_release(Region *r, size_t mark) { r->used = mark; }
 
-/* A pool of buffers over a region, for gradients of activations: freed buffers are taken again, the smallest that fits; when none is live
- * the region starts over. */
+/* A pool of buffers over a region, for gradients of activations: freed buffers are taken again, the smallest that fits;
+ * when none is live the region starts over. */
 enum { POOL_FREE = 64 };
 typedef struct Pool {
     Region region;
