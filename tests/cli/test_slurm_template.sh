@@ -1,13 +1,23 @@
 #!/bin/bash
-# configs/slurm/train.sbatch with stubs for Slurm's programs: what it starts, what it does with each exit status, and that a signal
-# reaches the ranks. (It was tried on a real Slurm; this keeps it from rotting.) Argument: hone, not used.
+# configs/slurm/train.sbatch with stubs for Slurm's programs: what it starts, what it does with each exit status, and
+# that a signal reaches the ranks. (It was tried on a real Slurm; this keeps it from rotting.) Argument: hone, not used.
 set -u
 template=$(realpath "$(dirname "$0")/../../configs/slurm/train.sbatch")
 dir=$(mktemp -d /tmp/hone-slurm-XXXXXX)
 trap 'rm -rf "$dir"' EXIT
 failures=0
-check() { if [ "$2" != "$3" ]; then echo "FAILED: $1: '$2', wanted '$3'"; cat "$dir/err"; failures=$((failures + 1)); fi; }
-is() { if ! grep -qE -- "$2" "$3"; then echo "FAILED: $1: no /$2/ in:"; cat "$3"; failures=$((failures + 1)); fi; }
+check() {
+    [ "$2" = "$3" ] && return
+    echo "FAILED: $1: '$2', wanted '$3'"
+    cat "$dir/err"
+    failures=$((failures + 1))
+}
+is() {
+    grep -qE -- "$2" "$3" && return
+    echo "FAILED: $1: no /$2/ in:"
+    cat "$3"
+    failures=$((failures + 1))
+}
 
 # srun and mpirun leave with $RC, or wait for SIGUSR1 (RC=wait); squeue tells $STATE.
 mkdir "$dir/bin"
@@ -15,8 +25,10 @@ cat >"$dir/bin/srun" <<'STUB'
 #!/bin/bash
 echo "${0##*/} $*" >>"$LOG"
 [ -z "${MAKES:-}" ] || mkdir -p "$MAKES"
-[ "$RC" != wait ] || { trap 'echo USR1 >>"$LOG"; exit 75' USR1; echo >"$LOG.ready"; while [ -e "$LOG.ready" ]; do sleep 0.02; done; }
-exit "$RC"
+[ "$RC" = wait ] || exit "$RC"
+trap 'echo USR1 >>"$LOG"; exit 75' USR1
+echo >"$LOG.ready"
+while [ -e "$LOG.ready" ]; do sleep 0.02; done
 STUB
 cp "$dir/bin/srun" "$dir/bin/mpirun"
 printf '#!/bin/sh\necho "scontrol $*" >>"$LOG"\n' >"$dir/bin/scontrol"
@@ -32,18 +44,21 @@ grep -qE '^#SBATCH --signal=B:USR1@[0-9]+$' "$template"; check "the signal is as
 grep -qE '^#SBATCH --requeue$' "$template"; check "the job may be requeued" $? 0
 
 RC=0 run "$dir/run.yaml" --seed 2; check "done" $status 0; check "done: not requeued" "$(requeues)" 0
-is "the command" "^srun --mpi=pmix --kill-on-bad-exit=1 hone train $dir/run.yaml --seed 2 --resume_from_checkpoint true\$" "$LOG"
+is "the command" \
+    "^srun --mpi=pmix --kill-on-bad-exit=1 hone train $dir/run.yaml --seed 2 --resume_from_checkpoint true\$" "$LOG"
 LAUNCHER=mpirun RC=0 run "$dir/run.yaml"; check "mpirun" $status 0; is "mpirun" '^mpirun hone train ' "$LOG"
 LAUNCHER=x RC=0 run "$dir/run.yaml"; check "another launcher" $status 2
 for RC in 1 2 137; do
     RC=$RC run "$dir/run.yaml"; check "status $RC" $status $RC; check "status $RC: not requeued" "$(requeues)" 0
 done
 RC=75 run "$dir/run.yaml"; check "stopped" $status 75; check "stopped: requeued once" "$(requeues)" 1
-RC=75 STATE=COMPLETING run "$dir/run.yaml"; check "cancelled" $status 75; check "cancelled: not requeued" "$(requeues)" 0
+RC=75 STATE=COMPLETING run "$dir/run.yaml"; check "cancelled" $status 75
+check "cancelled: not requeued" "$(requeues)" 0
 RC=0 run; check "no config" $status 2
 echo 'seed: 1' >"$dir/none.yaml"
 RC=0 run "$dir/none.yaml"; check "no output_dir" $status 2; is "no output_dir" 'no output_dir in .*none.yaml' "$dir/err"
-RC=75 run "$dir/none.yaml" --output_dir "$dir/o 2"; check "output_dir of the command line" "$(ls -A "$dir/o 2")" .requeues_without_progress
+RC=75 run "$dir/none.yaml" --output_dir "$dir/o 2"
+check "output_dir of the command line" "$(ls -A "$dir/o 2")" .requeues_without_progress
 
 # a limit on requeues that gain nothing; a new checkpoint starts the count anew
 rm -rf "$dir/out"

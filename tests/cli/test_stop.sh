@@ -1,6 +1,6 @@
 #!/bin/bash
-# Stopping one process on request, end to end: each way to ask, at each moment of a run; the same command again then ends in the bits of
-# a run that was never stopped. Argument: the path of hone.
+# Stopping one process on request, end to end: each way to ask, at each moment of a run; the same command again then
+# ends in the bits of a run that was never stopped. Argument: the path of hone.
 . "$(dirname "$0")/../support/stops.sh"
 
 unbroken 1

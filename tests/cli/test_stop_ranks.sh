@@ -1,12 +1,14 @@
 #!/bin/bash
-# Stopping ranks on request, as test_stop.sh: through mpirun, through one rank, through hone launch. Argument: the path of hone.
+# Stopping ranks on request, as test_stop.sh: through mpirun, through one rank, through hone launch. Argument: the path
+# of hone.
 steps=300
 . "$(dirname "$0")/../support/stops.sh"
 
 ranks_of() { pgrep -P "$1" -f 'hone train'; } # MPIRUN
 unbroken 2
 begin 2 --save_steps 20; await saved; kill -USR1 $pid
-ended 75 "USR1 to mpirun, while saving"; says "USR1 to mpirun" "stopped at step [1-9]"; again "USR1 to mpirun, while saving"
+ended 75 "USR1 to mpirun, while saving"; says "USR1 to mpirun" "stopped at step [1-9]"
+again "USR1 to mpirun, while saving"
 begin 2; await 'first step done'; kill -USR1 "$(ranks_of $pid | tail -n 1)"
 ended 75 "one of two ranks is asked"
 begin 2; await "saved .*checkpoint-$steps"; kill -USR1 $pid 2>/dev/null

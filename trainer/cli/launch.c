@@ -48,9 +48,9 @@ static void become(const Launch *l, int report)
     _exit(EXIT_CANNOT_RUN);
 }
 
-/* Where a host's cable is pulled mpirun waits for ever; with these it ends the job within 20 s (measured, Open MPI 4.1).
- * Later than hone's own warning, which names the rank (15 s), sooner than hone's end of the ranks (30 s): once mpirun has
- * words for that host under way it waits again. */
+/* Where a host's cable is pulled mpirun waits for ever; with these it ends the job within 20 s (measured, Open MPI
+ * 4.1). Later than hone's own warning, which names the rank (15 s), sooner than hone's end of the ranks (30 s): once
+ * mpirun has words for that host under way it waits again. */
 static void set_environment(void)
 {
     setenv("OMPI_MCA_oob_tcp_keepalive_time", "10", 0);
