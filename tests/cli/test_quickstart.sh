@@ -33,7 +33,7 @@ holds "twenty steps teach it something" "${plays[1]:-99} < ${plays[0]:-0} - 0.5"
     --save_steps 0 --eval_strategy no --disable_tqdm true --output_dir "$dir/scratch" >"$dir/out" 2>"$dir/log" ||
     fail "a step of pretrain.yaml"
 for file in config.json generation_config.json tokenizer.json tokenizer_config.json; do
-    cmp "$dir/scratch/$file" "configs/quickstart/model/$file" || fail "pretrain.yaml makes another $file than is shipped"
+    cmp "$dir/scratch/$file" "configs/quickstart/model/$file" || fail "pretrain.yaml makes another $file"
 done
 
 bytes=$(du -sb configs/quickstart | cut -f1)
