@@ -256,7 +256,7 @@ static void a_guard_costs_nanoseconds_when_nothing_is_pending(void **state)
     double start = now_s();
     for (int i = 0; i < 1000000; i++) checkpoint_guard(store, t->weights + i % 64, 64);
     double each = (now_s() - start) / 1e6;
-    if (each > 1e-7) fail_msg("%.1f ns", 1e9 * each); /* 2 ns; a sanitizer and a busy machine are given room */
+    if (each > 1e-6) fail_msg("%.1f ns", 1e9 * each); /* 2 ns; ThreadSanitizer takes 400 */
     checkpoint_guard(NULL, t->weights, 4);
     checkpoint_store_close(store);
     toy_free(t);
