@@ -12,7 +12,7 @@
 #include "trainer/base/clock.h"
 #include "trainer/base/log.h"
 
-enum { SAVED = 40, STEPS = 20000, AT_LEAST = 20 };
+enum { SAVED = 40, STEPS = 20000, AT_LEAST = 5 };
 
 static char root[64];
 

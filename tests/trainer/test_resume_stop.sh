@@ -50,11 +50,15 @@ started 1 twice; kill -TERM $pid
 kill -TERM $pid 2>/dev/null; ended
 case $status in 75 | 143) ;; *) fail "SIGTERM twice: status $status" ;; esac
 
-train 1 time $long --max_time 0.5
-stopped "max_time" max_time time
-says "max_time" "max_time is over: stopping after this step and a save"
-train 2 time2 $long --max_time 1
-stopped "max_time on two ranks" max_time time2
+for ranks in 1 2; do
+    for seconds in 0.5 1 2 4 8 16; do # until it gets beyond its start
+        rm -rf "$dir/time"
+        train $ranks time $long --max_time $seconds
+        [ -z "$(steps_saved time)" ] || break
+    done
+    stopped "max_time on $ranks ranks" max_time time
+    says "max_time on $ranks ranks" "max_time is over: stopping after this step and a save"
+done
 
 # The same bits: stopped wherever the clock says, each time a little later, until it is done.
 short="--max_steps 600 --max_train_samples 200 --save_steps 250 --logging_steps 7"
