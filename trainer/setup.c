@@ -240,12 +240,10 @@ static Status open_store(Trainer *tr)
                                  .save_total_limit = a->save_total_limit};
     TRY(trainer_shared(tr, checkpoint_store_open(&options, &tr->store)));
     if (!a->resume_from_checkpoint && !a->overwrite_output_dir) {
-        st = checkpoint_dir_in_use(tr->store) ? status_raise(STATUS_USAGE,
-                                                             "%s is not empty; set resume_from_checkpoint: true to go "
-                                                             "on with the run in it, overwrite_output_dir: true "
-                                                             "to start afresh, or another output_dir",
-                                                             a->output_dir)
-                                              : OK;
+        if (checkpoint_dir_in_use(tr->store))
+            st = status_raise(STATUS_USAGE,
+                              "%s is not empty; set resume_from_checkpoint: true to go on with the run in it, "
+                              "overwrite_output_dir: true to start afresh, or another output_dir", a->output_dir);
         TRY(trainer_agree(tr, st));
     }
 done:
