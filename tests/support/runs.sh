@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 dir=$(mktemp -d /dev/shm/hone-resume-XXXXXX 2>/dev/null || mktemp -d /tmp/hone-resume-XXXXXX)
 trap 'rm -rf "$dir"' EXIT
 export HONE_CACHE=$dir/cache OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+# what killed ranks leave goes with the directory
+export OMPI_MCA_orte_tmpdir_base=$dir OMPI_MCA_btl_vader_backing_directory=$dir
 failures=0
 
 cat >"$dir/run.yaml" <<'YAML'
