@@ -15,7 +15,11 @@ static Status model_tensors(Trainer *tr, Arena *arena, NamedTensor **out)
     for (size_t i = 0; i < ps->count; i++) {
         Parameter *p = ps->list[i];
         NamedTensor *t = &(*out)[i];
-        *t = (NamedTensor){.name = p->spec.name, .ndim = p->spec.ndim, .data = p->value.data, .dtype = DTYPE_F32, .file_dtype = DTYPE_F32};
+        *t = (NamedTensor){.name = p->spec.name,
+                           .ndim = p->spec.ndim,
+                           .data = p->value.data,
+                           .dtype = DTYPE_F32,
+                           .file_dtype = DTYPE_F32};
         for (int d = 0; d < p->spec.ndim; d++) t->shape[d] = p->spec.shape[d];
     }
 done:
@@ -36,10 +40,12 @@ Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out)
     TRY_NEW(arena, states, num_states + 1);
     for (size_t i = 0; i < ps->count; i++) {
         const Parameter *p = ps->list[i];
-        parameters[i] = (FlatParameter){.name = p->spec.name, .ndim = p->spec.ndim, .offset = p->offset, .numel = p->count};
+        parameters[i] = (FlatParameter){.name = p->spec.name, .ndim = p->spec.ndim, .offset = p->offset,
+                                        .numel = p->count};
         for (int d = 0; d < p->spec.ndim; d++) parameters[i].shape[d] = p->spec.shape[d];
     }
-    for (int i = 0; i < num_owned; i++) ranges[i] = (FlatRange){owned[i].begin, owned[i].end, optimizer_at(tr->optimizer, i)};
+    for (int i = 0; i < num_owned; i++)
+        ranges[i] = (FlatRange){owned[i].begin, owned[i].end, optimizer_at(tr->optimizer, i)};
     for (int i = 0; i < num_states; i++)
         states[i] = (FlatState){optimizer_state_name(tr->optimizer, i), optimizer_state(tr->optimizer, i)};
     *out = (OptimizerPiece){parameters, ps->count, ranges, (size_t)num_owned, states, (size_t)num_states};
@@ -136,7 +142,8 @@ static cJSON *rng_json(const Trainer *tr)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddItemToObject(o, "data_seed", json_new_int(tr->args->data_seed));
-    cJSON_AddItemToObject(o, "generator", cJSON_CreateString("philox4x32-10 by (seed, purpose, update, sample, op, element)"));
+    cJSON_AddItemToObject(o, "generator",
+                          cJSON_CreateString("philox4x32-10 by (seed, purpose, update, sample, op, element)"));
     cJSON_AddItemToObject(o, "seed", json_new_int(tr->args->seed));
     cJSON_AddItemToObject(o, "update", json_new_int(tr->global_step));
     return o;

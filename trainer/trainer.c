@@ -20,7 +20,8 @@ static int64_t asked_to_stop(void)
     return number;
 }
 
-/* Waits until a save that is under way is on disk. One that failed has been told of and is remembered: the run goes on. */
+/* Waits until a save that is under way is on disk. One that failed has been told of and is remembered: the run goes
+ * on. */
 static Status settle(Trainer *tr)
 {
     Status st = checkpoint_wait(tr->store);
@@ -38,11 +39,14 @@ static Status stop_if_asked(Trainer *tr)
     if (step > 0 && checkpoint_saved_step(tr->store) != step) TRY(trainer_save(tr));
     TRY(settle(tr));
     if (step > 0 && checkpoint_saved_step(tr->store) != step) {
-        st = status_raise(STATUS_IO, "stopped at step %lld of %lld by %s, and this step could not be saved (see above); the "
-                          "last checkpoint is good", (long long)step, (long long)tr->max_steps, reasons[asked]);
+        st = status_raise(STATUS_IO,
+                          "stopped at step %lld of %lld by %s, and this step could not be saved (see above); the "
+                          "last checkpoint is good",
+                          (long long)step, (long long)tr->max_steps, reasons[asked]);
         TRY(trainer_agree(tr, st));
     }
-    RAISE(STOPPED, "stopped at step %lld of %lld by %s; run the same command with resume_from_checkpoint: true and it goes on",
+    RAISE(STOPPED,
+          "stopped at step %lld of %lld by %s; run the same command with resume_from_checkpoint: true and it goes on",
           (long long)step, (long long)tr->max_steps, reasons[asked]);
 done:
     return st;
@@ -62,7 +66,8 @@ done:
 static Status between_updates(Trainer *tr, bool epoch_ended)
 {
     Status st = OK;
-    Moment now = {.step = tr->global_step, .epoch = tr->state.epoch, .epoch_end = epoch_ended || tr->global_step == tr->max_steps};
+    Moment now = {.step = tr->global_step, .epoch = tr->state.epoch,
+                  .epoch_end = epoch_ended || tr->global_step == tr->max_steps};
     tr->improved = false;
     if (tr->eval_set && should_eval(&tr->when, &now)) TRY(evaluate(tr));
     now.improved = tr->improved;
@@ -102,11 +107,13 @@ static Status load_best(Trainer *tr, bool *lost)
     if (st == STATUS_COMM) return st;
     if ((*lost = st != OK)) {
         if (tr->machine.group->rank == 0)
-            log_error("the best model, %s, cannot be loaded: %s; the model of the last step is taken", best, status_message());
+            log_error("the best model, %s, cannot be loaded: %s; the model of the last step is taken", best,
+                      status_message());
         return OK;
     }
     st = model_load(tr->model, best);
-    if (!st) log_info("loaded the best model, %s (%s %g)", best, tr->args->metric_for_best_model, tr->state.best_metric);
+    if (!st)
+        log_info("loaded the best model, %s (%s %g)", best, tr->args->metric_for_best_model, tr->state.best_metric);
     TRY(trainer_agree(tr, st));
 done:
     return st;
@@ -122,8 +129,9 @@ static Status finish(Trainer *tr)
     TRY(trainer_save_final(tr));
     TRY(report_end(tr));
     if (lost)
-        st = status_raise(STATUS_IO, "the best model could not be loaded (see above); %s has the model of the last step",
-                          tr->args->output_dir);
+        st =
+            status_raise(STATUS_IO, "the best model could not be loaded (see above); %s has the model of the last step",
+                         tr->args->output_dir);
     else if (checkpoint_failed(tr->store))
         st = status_raise(STATUS_IO, "a checkpoint could not be saved (see above); the finished model is in %s",
                           tr->args->output_dir);
@@ -141,7 +149,8 @@ Status trainer_agree(Trainer *tr, Status mine)
     Status st = group_agree(tr->machine.group, mine, &speaker);
     if (st && speaker >= 0 && tr->machine.group->size > 1) {
         tr->agreed = true;
-        if (speaker == tr->machine.group->rank) log_error("%s", status_message()); /* now: who leaves first ends the others */
+        if (speaker == tr->machine.group->rank)
+            log_error("%s", status_message()); /* now: who leaves first ends the others */
         status_raise(st, "%s", "");
     }
     return st;

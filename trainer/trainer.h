@@ -1,5 +1,5 @@
-/* One training run, from its arguments to its last file. trainer.c holds the loop; setup.c opens what it needs; update.c is one update;
- * evaluate.c, saving.c, reporting.c what happens between updates. */
+/* One training run, from its arguments to its last file. trainer.c holds the loop; setup.c opens what it needs;
+ * update.c is one update; evaluate.c, saving.c, reporting.c what happens between updates. */
 #ifndef HONE_TRAINER_TRAINER_H
 #define HONE_TRAINER_TRAINER_H
 
@@ -77,21 +77,23 @@ typedef struct Trainer {
     bool log_failed;            /* a log could not be written: rank 0's */
 } Trainer;
 
-/* `hone train` in three parts: between init and run a caller may set the machine's group and the task (tests do: ranks that are slow, data that
- * no file holds); between run and close it may look at what became of the run. (all ranks) */
+/* `hone train` in three parts: between init and run a caller may set the machine's group and the task (tests do: ranks
+ * that are slow, data that no file holds); between run and close it may look at what became of the run. (all ranks) */
 void trainer_init(Trainer *tr, const TrainingArguments *args, Arena *arena);
 Status trainer_run(Trainer *tr);
 void trainer_close(Trainer *tr);
 /* The whole of `hone train`. STATUS_STOPPED: asked to stop, and saved. (all ranks) */
 Status trainer_train(const TrainingArguments *args, Arena *arena);
-/* The whole of `hone eval`: metrics of the model on the validation set (or the test set), to stdout and eval_results.json. (all ranks) */
+/* The whole of `hone eval`: metrics of the model on the validation set (or the test set), to stdout and
+ * eval_results.json. (all ranks) */
 Status trainer_eval(const TrainingArguments *args, Arena *arena);
 
-/* ---- between the files of this room ---------------------------------------------------------------------------------------------- */
+/* ---- between the files of this room ------------------------------------------------------------------------------ */
 Status trainer_open(Trainer *tr, bool training); /* machine, model, data, weights */
 Status trainer_open_training(Trainer *tr);       /* gradients, optimizer, schedule, store, resume, loader */
 Status trainer_load_weights(Trainer *tr);        /* the model's own */
-/* All ranks learn whether one failed; from then on the failure is everybody's, and only the rank that failed first speaks. */
+/* All ranks learn whether one failed; from then on the failure is everybody's, and only the rank that failed first
+ * speaks. */
 Status trainer_agree(Trainer *tr, Status mine);
 /* A failure that a collective call gave to all ranks: rank 0 speaks. */
 Status trainer_shared(Trainer *tr, Status st);

@@ -1,7 +1,7 @@
 /* links: callbacks */
-/* The Hugging Face Trainer's curves (tests/fixtures/curves, see tests/fixtures/README.md): `hone train` on the same run.yaml logs the same loss,
- * gradient norm and rate at every step, on one rank and on two; and full determinism gives the same file for every split. Runs the program
- * that lies in the working directory. */
+/* The Hugging Face Trainer's curves (tests/fixtures/curves, see tests/fixtures/README.md): `hone train` on the same
+ * run.yaml logs the same loss, gradient norm and rate at every step, on one rank and on two; and full determinism gives
+ * the same file for every split. Runs the program that lies in the working directory. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,8 +37,9 @@ static void train(int ranks, const char *name, const char *options)
 {
     char command[16384], mpi[128] = "";
     if (ranks > 1) snprintf(mpi, sizeof mpi, "mpirun --oversubscribe --timeout 120 -np %d", ranks);
-    snprintf(command, sizeof command, "%s %s train tests/fixtures/curves/%s/run.yaml --overwrite_output_dir --output_dir %s/out %s >%s/log 2>&1", mpi, program,
-             name, dir, options, dir);
+    snprintf(command, sizeof command,
+             "%s %s train tests/fixtures/curves/%s/run.yaml --overwrite_output_dir --output_dir %s/out %s >%s/log 2>&1",
+             mpi, program, name, dir, options, dir);
     if (system(command) != 0) {
         snprintf(command, sizeof command, "cat %s/log", dir);
         fail_msg("%s failed (%d)", name, system(command));
@@ -64,15 +65,19 @@ static double logged(const TrainerState *s, int64_t step, const char *kind, cons
 
 static int compare_line(const char *name, const TrainerState *s, const char *line)
 {
-    static const char *const keys[] = {"loss", "grad_norm", "learning_rate", "eval_loss", "train_loss", "total_flos", "epoch"};
+    static const char *const keys[] = {"loss",       "grad_norm",  "learning_rate", "eval_loss",
+                                       "train_loss", "total_flos", "epoch"};
     cJSON *want;
     assert_int_equal(json_parse(line, strlen(line), name, &want), OK);
-    const char *kind = !isnan(number(want, "loss")) ? "loss" : !isnan(number(want, "eval_loss")) ? "eval_loss" : "train_loss";
+    const char *kind = !isnan(number(want, "loss"))        ? "loss"
+                       : !isnan(number(want, "eval_loss")) ? "eval_loss"
+                                                           : "train_loss";
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         double value = number(want, keys[i]), got = logged(s, (int64_t)number(want, "step"), kind, keys[i]);
         if (isnan(value) || value == got) continue;
         if (!(fabs(got - value) <= 2e-5 * fabs(value)))
-            fail_msg("%s: step %g: %s is %.9g, the reference has %.9g", name, number(want, "step"), keys[i], got, value);
+            fail_msg("%s: step %g: %s is %.9g, the reference has %.9g", name, number(want, "step"), keys[i], got,
+                     value);
     }
     cJSON_Delete(want);
     return 1;
@@ -99,9 +104,11 @@ static void check(const char *name, int ranks)
 static void one_rank_draws_the_references_curves(void **state)
 {
     (void)state;
-    static const char *const names[] = {"text_seed42", "text_seed7", "text_seed1234_data_seed99", "jsonl_ragged", "csv_quoted", "odd_vocab",
-                                        "head24_untied", "options", "accumulation", "epochs_short_batch", "drop_last", "cosine_warmup_decay_clip",
-                                        "label_smoothing_eval", "jsonl_validation_split", "text_no_linebreaks_eval", "bf16_file", "f16_file"};
+    static const char *const names[] = {
+        "text_seed42", "text_seed7", "text_seed1234_data_seed99", "jsonl_ragged", "csv_quoted", "odd_vocab",
+        "head24_untied", "options", "accumulation", "epochs_short_batch", "drop_last", "cosine_warmup_decay_clip",
+        "label_smoothing_eval", "jsonl_validation_split", "text_no_linebreaks_eval", "bf16_file", "f16_file"
+    };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) check(names[i], 1);
 }
 
@@ -119,8 +126,10 @@ static void config_name_wins_over_the_models_own_config(void **state)
     (void)state;
     char command[16384];
     snprintf(command, sizeof command,
-             "%s train tests/fixtures/curves/text_seed42/run.yaml --config_name tests/fixtures/models/gpt2_oddvocab --output_dir %s/out2 2>&1 | "
-             "grep -q 'wrong shape: transformer.wte.weight'", program, dir);
+             "%s train tests/fixtures/curves/text_seed42/run.yaml --config_name tests/fixtures/models/gpt2_oddvocab "
+             "--output_dir %s/out2 2>&1 | "
+             "grep -q 'wrong shape: transformer.wte.weight'",
+             program, dir);
     assert_int_equal(system(command), 0);
 }
 
@@ -131,7 +140,9 @@ static void the_best_checkpoint_is_loaded_at_the_end(void **state)
     Arena *arena;
     char path[2 * STATE_PATH_BYTES], *model, *best;
     size_t size, best_size;
-    train(1, "jsonl_validation_split", "--learning_rate 1 --lr_scheduler_type constant --load_best_model_at_end --save_steps 25 --save_strategy steps --save_total_limit 1");
+    train(1, "jsonl_validation_split",
+          "--learning_rate 1 --lr_scheduler_type constant --load_best_model_at_end --save_steps 25 --save_strategy "
+          "steps --save_total_limit 1");
     assert_int_equal(arena_new(&arena), OK);
     state_init(&s);
     snprintf(path, sizeof path, "%s/out/trainer_state.json", dir);
@@ -151,15 +162,19 @@ static void the_best_checkpoint_is_loaded_at_the_end(void **state)
 static void full_determinism_gives_one_file_for_every_split(void **state)
 {
     (void)state;
-    static const struct { int ranks, accumulation, batch, threads; } splits[] = {{1, 6, 2, 1}, {2, 3, 2, 1}, {3, 2, 2, 2}, {1, 12, 1, 2}, {1, 3, 4, 1}};
+    static const struct {
+        int ranks, accumulation, batch, threads;
+    } splits[] = {{1, 6, 2, 1}, {2, 3, 2, 1}, {3, 2, 2, 2}, {1, 12, 1, 2}, {1, 3, 4, 1}};
     char options[512], path[4096], *first = NULL, *model;
     size_t size, first_size = 0;
     Arena *arena;
     assert_int_equal(arena_new(&arena), OK);
     for (size_t i = 0; i < sizeof splits / sizeof *splits; i++) {
         snprintf(options, sizeof options,
-                 "--loss_normalization tokens --full_determinism --max_train_samples 120 --max_steps 12 --gradient_accumulation_steps %d "
-                 "--per_device_train_batch_size %d --num_threads %d", splits[i].accumulation, splits[i].batch, splits[i].threads);
+                 "--loss_normalization tokens --full_determinism --max_train_samples 120 --max_steps 12 "
+                 "--gradient_accumulation_steps %d "
+                 "--per_device_train_batch_size %d --num_threads %d",
+                 splits[i].accumulation, splits[i].batch, splits[i].threads);
         train(splits[i].ranks, "text_seed42", options);
         snprintf(path, sizeof path, "%s/out/model.safetensors", dir);
         assert_int_equal(file_read_all(path, arena, 1 << 30, &model, &size), OK);

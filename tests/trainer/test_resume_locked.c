@@ -1,6 +1,6 @@
 /* links: trainer checkpoint */
-/* A second job on an output_dir whose first one does not end: it waits 30 s, saying so, then stops with the holder's name,
- * and nothing is lost. Its clock runs a hundred times too fast here. */
+/* A second job on an output_dir whose first one does not end: it waits 30 s, saying so, then stops with the holder's
+ * name, and nothing is lost. Its clock runs a hundred times too fast here. */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -135,7 +135,8 @@ static Status run(int argc, char **argv)
                               {"skip_special_tokens", OPTION_FLAG, &t.skip_special_tokens, 0, 0},
                               {"json", OPTION_FLAG, &t.json, 0, 0}};
     TRY(options_parse(argc, argv, options, sizeof options / sizeof *options, &first));
-    if (!t.model) RAISE(USAGE, "--model is missing: a model's directory or its tokenizer.json (options stand before the texts)");
+    if (!t.model)
+        RAISE(USAGE, "--model is missing: a model's directory or its tokenizer.json (options stand before the texts)");
     TRY(tokenizer_load(t.model, &t.tokenizer));
     if (first == argc) TRY(all_lines(&t));
     for (int i = first; i < argc; i++) {

@@ -14,6 +14,6 @@ const Command command_train = {
             "\n"
             "  --dry_run                      show the first examples as the model will see them, and stop\n"
             "\n"
-            "Exit status: 0 done; 1 failed; 2 the config is wrong; 75 stopped on request (SIGUSR1, SIGTERM, max_time) after\n"
-            "saving: the same command with resume_from_checkpoint: true goes on.\n",
+            "Exit status: 0 done; 1 failed; 2 the config is wrong; 75 stopped on request (SIGUSR1, SIGTERM,\n"
+            "max_time) after saving: the same command with resume_from_checkpoint: true goes on.\n",
 };
