@@ -1,6 +1,6 @@
 #!/bin/bash
-# One token cache for several ranks and several jobs: whoever makes it, makes it anew or finds it half made, all train on the same blocks and
-# end with the same model. Argument: hone.
+# One token cache for several ranks and several jobs: whoever makes it, makes it anew or finds it half made, all train
+# on the same blocks and end with the same model. Argument: hone.
 set -u
 hone=$(realpath "$1")
 [ -x "$hone" ] || { echo "no program at $1"; exit 1; }
@@ -28,14 +28,16 @@ END
 train() {
     local name=$1 ranks=$2
     shift 2
-    mpirun --oversubscribe --timeout 100 -np "$ranks" "$hone" train "$dir/run.yaml" --output_dir "$dir/$name" "$@" >"$dir/$name.log" 2>&1
+    mpirun --oversubscribe --timeout 100 -np "$ranks" "$hone" train "$dir/run.yaml" --output_dir "$dir/$name" "$@" \
+        >"$dir/$name.log" 2>&1
     echo $? >"$dir/$name.status"
 }
 # same NAMES: all ended well, with the same model; one file is in the cache, and nothing else.
 same() {
     local name
     for name; do [ "$(cat "$dir/$name.status")" -eq 0 ] || fail "$name: status $(cat "$dir/$name.status")"; done
-    [ "$(for name; do sha256sum <"$dir/$name/model.safetensors"; done | sort -u | wc -l)" -eq 1 ] || fail "other models: $*"
+    [ "$(for name; do sha256sum <"$dir/$name/model.safetensors"; done | sort -u | wc -l)" -eq 1 ] ||
+        fail "other models: $*"
     [ "$(ls "$dir/cache" | wc -l)" -eq 1 ] || fail "in the cache: $(ls "$dir/cache")"
 }
 number() { stat -c %i "$dir"/cache/*.tokens; } # another file has another

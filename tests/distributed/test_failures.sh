@@ -1,6 +1,6 @@
 #!/bin/bash
-# One rank's failure ends all with its message, told once, within seconds, and leaves no process: the program under mpirun. All cases run at
-# once: they mostly wait. Argument: hone.
+# One rank's failure ends all with its message, told once, within seconds, and leaves no process: the program under
+# mpirun. All cases run at once: they mostly wait. Argument: hone.
 set -u
 hone=$(realpath "$1")
 [ -x "$hone" ] || { echo "no program at $1"; exit 1; }
@@ -13,7 +13,8 @@ limit=60
 touch "$dir/failed"
 fail() { echo "FAILED: $1"; cat log; echo failed >>"$dir/failed"; }
 
-# prepare NAME: a run's directory, entered. Two hosts are two directories in it: relative paths mean other files in each.
+# prepare NAME: a run's directory, entered. Two hosts are two directories in it: relative paths mean other files in
+# each.
 prepare() {
     mkdir "$dir/$1" && cd "$dir/$1" || exit 1
     for host in a b; do
@@ -46,7 +47,8 @@ ended() {
 both() {
     local begin=$SECONDS name=$1 wanted=$2 text=$3
     shift 3
-    $mpi -np 1 -wdir $PWD/a "$hone" train $PWD/run.yaml : -np 1 -wdir $PWD/b "$hone" train $PWD/run.yaml "$@" >log 2>&1
+    $mpi -np 1 -wdir $PWD/a "$hone" train $PWD/run.yaml : \
+        -np 1 -wdir $PWD/b "$hone" train $PWD/run.yaml "$@" >log 2>&1
     status=$? seconds=$((SECONDS - begin))
     ended "$name" "$wanted"
     [ "$(grep -c -F -- "$text" log)" -eq 1 ] || fail "$name: not said once: $text"
@@ -55,12 +57,14 @@ both() {
 
 # ---- what the ranks were given ----
 (prepare config
-both "another config" 2 'rank 1: error: `learning_rate` is 0.0001 here and 5e-05 on rank 0; all ranks must be given the same config' \
+both "another config" 2 \
+    'rank 1: error: `learning_rate` is 0.0001 here and 5e-05 on rank 0; all ranks must be given the same config' \
     --learning_rate 1e-4) &
 (prepare key
 both "a config that one rank finds wrong" 2 'unknown key `lerning_rate`' --lerning_rate 1e-4) &
 (prepare parameters
-printf '\x40' | dd of=b/model/model.safetensors bs=1 seek=$(($(stat -c %s b/model/model.safetensors) - 1)) conv=notrunc 2>/dev/null
+last=$(($(stat -c %s b/model/model.safetensors) - 1))
+printf '\x40' | dd of=b/model/model.safetensors bs=1 seek=$last conv=notrunc 2>/dev/null
 both "other parameters" 2 'the parameters must be the same on all ranks; rank 1 (') &
 (prepare model
 head -c 1000 a/model/model.safetensors >b/model/model.safetensors
@@ -101,7 +105,8 @@ for killed in 0 1; do
     kill -KILL "${pids[killed]}"
     finish
     ended "rank $killed is killed" 137
-    grep -q "process rank $killed .*exited on signal 9" log || fail "rank $killed is killed: mpirun does not say so") &
+    grep -q "process rank $killed .*exited on signal 9" log ||
+        fail "rank $killed is killed: mpirun does not say so") &
 done
 (name=stuck
 prepare $name
@@ -113,6 +118,7 @@ done
 kill -STOP "${pids[1]}"
 finish
 ended "a stuck rank" 1
-grep -q 'error: no rank has got on for .*; rank 1 (.*) is in step [0-9]*, .*; ending all ranks (ddp_timeout)' log || fail "a stuck rank is not named") &
+grep -q 'error: no rank has got on for .*; rank 1 (.*) is in step [0-9]*, .*; ending all ranks (ddp_timeout)' log ||
+    fail "a stuck rank is not named") &
 wait
 exit $(($(wc -l <"$dir/failed") > 0))

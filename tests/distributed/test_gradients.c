@@ -334,7 +334,8 @@ static bool everybody(bool mine)
     return !fails;
 }
 
-/* Eight buckets that each take d longer, and a backward that takes 1.5 times as long in all: what comes after it is what is left, not 8 d. */
+/* Eight buckets that each take d longer, and a backward that takes 1.5 times as long in all: what comes after it is
+ * what is left, not 8 d. */
 static void check_overlap(bool shares)
 {
     enum { BUCKETS = 8 };
@@ -346,12 +347,12 @@ static void check_overlap(bool shares)
         s = slow_step(slow, BUCKETS, 1.5 * d);
         assert_int_equal(s.buckets, BUCKETS);
         assert_true(s.hidden + s.exposed >= 0.99 * BUCKETS * d);
-        hides = everybody(s.early >= BUCKETS - 3 && s.whole - s.backward < 0.5 * BUCKETS * d && s.hidden > 0.5 * BUCKETS * d &&
-                          s.exposed < 0.5 * BUCKETS * d);
+        hides = everybody(s.early >= BUCKETS - 3 && s.whole - s.backward < 0.5 * BUCKETS * d &&
+                          s.hidden > 0.5 * BUCKETS * d && s.exposed < 0.5 * BUCKETS * d);
     }
     if (!hides)
-        fail_msg("backward %.3f s, step %.3f s, buckets %.3f s, %.3f hidden, %.3f exposed, %d early", s.backward, s.whole, BUCKETS * d,
-                 s.hidden, s.exposed, s.early);
+        fail_msg("backward %.3f s, step %.3f s, buckets %.3f s, %.3f hidden, %.3f exposed, %d early", s.backward,
+                 s.whole, BUCKETS * d, s.hidden, s.exposed, s.early);
     wrapper_close(slow);
 }
 

@@ -185,7 +185,8 @@ static const char *mask_of(const Run *r, int rank, char mask[64])
     char line[32];
     snprintf(line, sizeof line, "<%d: ", rank);
     const char *at = strstr(r->output, line);
-    if (!at || sscanf(strstr(at, "mask "), "mask %63s", mask) != 1) fail_msg("no mask of rank %d in: %s", rank, r->output);
+    if (!at || sscanf(strstr(at, "mask "), "mask %63s", mask) != 1)
+        fail_msg("no mask of rank %d in: %s", rank, r->output);
     return mask;
 }
 

@@ -1,5 +1,5 @@
-/* Whole training runs inside a test program: the real loop on ragged sequences that no file holds, on ranks that a test may slow down, many
- * runs in one process. A test-only task gives the data; all else is what `hone train` does. */
+/* Whole training runs inside a test program: the real loop on ragged sequences that no file holds, on ranks that a test
+ * may slow down, many runs in one process. A test-only task gives the data; all else is what `hone train` does. */
 #ifndef HONE_TESTS_TRAINER_RAGGED_RUN_H
 #define HONE_TESTS_TRAINER_RAGGED_RUN_H
 
@@ -15,13 +15,14 @@ enum { RAGGED_LONGEST = 130, MOST_SEQUENCES = 512, MOST_TOKENS = 1 << 16, RUN_OP
 
 typedef struct RunResult {
     Status st;
-    char weights[65];                           /* sha256 of all weights */
-    double loss[RUN_STEPS], norm[RUN_STEPS];    /* as logged */
+    char weights[65];                        /* sha256 of all weights */
+    double loss[RUN_STEPS], norm[RUN_STEPS]; /* as logged */
     double hidden_s[RUN_STEPS], exposed_s[RUN_STEPS];
     int logged;
     double step_ms; /* median */
     int buckets;    /* of gradients */
-    size_t kept_bytes, scratch_bytes; /* most that the tape held for backward; most gradients of activations and remade outputs */
+    size_t kept_bytes,
+        scratch_bytes; /* most that the tape held for backward; most gradients of activations and remade outputs */
 } RunResult;
 
 extern const Task task_text_generation;
@@ -50,9 +51,11 @@ static inline Status ragged_open(const TaskContext *c, Split split, Dataset **ou
     *out = NULL;
     if (split != SPLIT_TRAIN) return OK;
     for (int64_t i = 0; i < ragged_count; i++) {
-        if (i == MOST_SEQUENCES || tokens + ragged_length(i) > MOST_TOKENS) return status_raise(STATUS_BUG, "too many tokens for this test");
+        if (i == MOST_SEQUENCES || tokens + ragged_length(i) > MOST_TOKENS)
+            return status_raise(STATUS_BUG, "too many tokens for this test");
         lengths[i] = ragged_length(i);
-        for (int64_t t = 0; t < lengths[i]; t++) ids[tokens++] = (int32_t)((i * 40503 + t * t * 31 + t * 7) % c->model->vocab_size);
+        for (int64_t t = 0; t < lengths[i]; t++)
+            ids[tokens++] = (int32_t)((i * 40503 + t * t * 31 + t * 7) % c->model->vocab_size);
     }
     return dataset_from_lists(ids, ragged_count, lengths, out);
 }
@@ -70,7 +73,8 @@ static inline void read_log(const Trainer *tr, RunResult *out)
     }
 }
 
-/* One run with these options ("--key value --key value"; no spaces in values) on group, which is closed. Its output_dir is dir. */
+/* One run with these options ("--key value --key value"; no spaces in values) on group, which is closed. Its output_dir
+ * is dir. */
 static inline RunResult ragged_run(ProcessGroup *group, const char *dir, const char *options)
 {
     RunResult r = {0};
@@ -80,9 +84,12 @@ static inline RunResult ragged_run(ProcessGroup *group, const char *dir, const c
     char text[4096], *argv[RUN_OPTIONS], *rest = text;
     int argc = 0;
     snprintf(text, sizeof text,
-             "--output_dir %s --overwrite_output_dir --tokenizer_name %s/models/gpt2_tiny --model_type gpt2 --block_size 48 --save_strategy no "
-             "--logging_steps 1 --report_to none --disable_tqdm true --log_level error %s", dir, FIXTURES, options);
-    for (char *word = strtok_r(text, " ", &rest); word && argc < RUN_OPTIONS; word = strtok_r(NULL, " ", &rest)) argv[argc++] = word;
+             "--output_dir %s --overwrite_output_dir --tokenizer_name %s/models/gpt2_tiny --model_type gpt2 "
+             "--block_size 48 --save_strategy no "
+             "--logging_steps 1 --report_to none --disable_tqdm true --log_level error %s",
+             dir, FIXTURES, options);
+    for (char *word = strtok_r(text, " ", &rest); word && argc < RUN_OPTIONS; word = strtok_r(NULL, " ", &rest))
+        argv[argc++] = word;
     task.open = ragged_open;
 
     Trainer tr;

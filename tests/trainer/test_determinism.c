@@ -1,5 +1,6 @@
-/* The promise of bits. full_determinism: one sha256 of the weights, and the same losses and norms, for every split of the same updates over
- * ranks, accumulation, batches and threads, on each instruction set; and adding in another order shows. Otherwise: the same run twice.
+/* The promise of bits. full_determinism: one sha256 of the weights, and the same losses and norms, for every split of
+ * the same updates over ranks, accumulation, batches and threads, on each instruction set; and adding in another order
+ * shows. Otherwise: the same run twice.
  *
  * The program starts itself under mpirun; each of these processes does many runs and prints a line for each. */
 #include "tests/trainer/ragged_run.h"
@@ -17,7 +18,8 @@ static const char *dir; /* their output_dir */
 static void print_run(const char *name, const RunResult *r)
 {
     if (r->st) fprintf(stderr, "%s: %s\n", name, status_message());
-    if (group_check_equal(world, "the weights", group_hash(r->weights, sizeof r->weights))) fprintf(stderr, "%s: %s\n", name, status_message());
+    if (group_check_equal(world, "the weights", group_hash(r->weights, sizeof r->weights)))
+        fprintf(stderr, "%s: %s\n", name, status_message());
     if (world->rank) return;
     printf("%s: %s", name, r->st ? "failed" : r->weights);
     for (int i = 0; i < r->logged; i++) printf(" %a %a", r->loss[i], r->norm[i]);
@@ -25,7 +27,10 @@ static void print_run(const char *name, const RunResult *r)
     fflush(stdout);
 }
 
-typedef struct Case { const char *isa; int hidden, batch, threads; } Case;
+typedef struct Case {
+    const char *isa;
+    int hidden, batch, threads;
+} Case;
 
 static void run_case(const Case *c)
 {
@@ -34,8 +39,10 @@ static void run_case(const Case *c)
     snprintf(name, sizeof name, "%s %d", c->isa, c->hidden); /* what must have one hash */
     /* 4 and 7 blocks of parameters: some of six ranks own nothing, or all own something */
     snprintf(options, sizeof options,
-             "--config_overrides n_embd=%d,n_layer=2,n_head=4,vocab_size=1777,n_positions=136 --full_determinism --max_steps 2 "
-             "--per_device_train_batch_size %d --gradient_accumulation_steps %d --num_threads %d --learning_rate 1e-2 --weight_decay 0.1",
+             "--config_overrides n_embd=%d,n_layer=2,n_head=4,vocab_size=1777,n_positions=136 --full_determinism "
+             "--max_steps 2 "
+             "--per_device_train_batch_size %d --gradient_accumulation_steps %d --num_threads %d --learning_rate 1e-2 "
+             "--weight_decay 0.1",
              c->hidden, c->batch, UPDATE / world->size / c->batch, c->threads);
     ragged_count = UPDATE; /* the second update is another epoch, in another order */
     ragged_length = length_1_to_130;
@@ -53,8 +60,10 @@ static void run_splits(void)
     for (int hidden = 64; hidden <= 96; hidden += 32) {
         for (int batch = 1; batch <= 4; batch *= 2)
             for (int threads = 1; threads <= 2; threads++)
-                if (hidden == 64 || (batch == 2) == (threads == 1)) run_case(&(Case){SETS[best], hidden, batch, threads});
-        for (int set = 0; set < best; set++) run_case(&(Case){SETS[set], hidden, 2, 1 + (world->size + hidden / 32) % 2});
+                if (hidden == 64 || (batch == 2) == (threads == 1))
+                    run_case(&(Case){SETS[best], hidden, batch, threads});
+        for (int set = 0; set < best; set++)
+            run_case(&(Case){SETS[set], hidden, 2, 1 + (world->size + hidden / 32) % 2});
     }
 }
 
@@ -68,8 +77,10 @@ static void run_normal(void)
     for (int i = 0; i < 2; i++) {
         char options[1024];
         snprintf(options, sizeof options,
-                 "--config_overrides n_embd=96,n_layer=2,n_head=4,vocab_size=1777,n_positions=136 --max_steps 3 --per_device_train_batch_size 4 "
-                 "--gradient_accumulation_steps 2 --num_threads 2 --accelerator_config {\"even_batches\":false} --loss_normalization %s",
+                 "--config_overrides n_embd=96,n_layer=2,n_head=4,vocab_size=1777,n_positions=136 --max_steps 3 "
+                 "--per_device_train_batch_size 4 "
+                 "--gradient_accumulation_steps 2 --num_threads 2 --accelerator_config {\"even_batches\":false} "
+                 "--loss_normalization %s",
                  normalizations[i]);
         ragged_count = 16 + 4; /* of two ranks: an update of 2 x 2 x 4, then rank 0 alone */
         ragged_length = length_1_to_130;
@@ -84,8 +95,10 @@ static void run_no_targets(void)
     for (int full = 0; full < 2; full++) {
         char options[1024];
         snprintf(options, sizeof options,
-                 "--config_overrides n_embd=64,n_layer=1,n_head=4,vocab_size=777,n_positions=136 --max_steps 2 --per_device_train_batch_size 2 "
-                 "--num_threads 1 %s", full ? "--full_determinism" : "");
+                 "--config_overrides n_embd=64,n_layer=1,n_head=4,vocab_size=777,n_positions=136 --max_steps 2 "
+                 "--per_device_train_batch_size 2 "
+                 "--num_threads 1 %s",
+                 full ? "--full_determinism" : "");
         ragged_count = 12;
         ragged_length = length_1;
         RunResult r = ragged_run(wrap(world, true, 0), dir, options);
@@ -137,8 +150,9 @@ static void run_ranks(int ranks, const char *environment, const char *what, Line
     if (!lines->count) used = 0;
     assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     if (ranks > 1) snprintf(mpi, sizeof mpi, "mpirun --oversubscribe --timeout 200 -np %d", ranks);
-    snprintf(command, sizeof command, "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 %s %s %s child %s %s/out", environment, mpi, self, what,
-             temporary);
+    snprintf(command, sizeof command,
+             "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 %s %s %s child %s %s/out", environment, mpi,
+             self, what, temporary);
     FILE *f = popen(command, "r");
     assert_non_null(f);
     char *text = lines->text + used;
@@ -146,7 +160,8 @@ static void run_ranks(int ranks, const char *environment, const char *what, Line
     text[got] = '\0';
     used += got + 1;
     assert_int_equal(pclose(f), 0);
-    for (char *line = strtok_r(text, "\n", &rest); line && lines->count < LINES; line = strtok_r(NULL, "\n", &rest)) lines->line[lines->count++] = line;
+    for (char *line = strtok_r(text, "\n", &rest); line && lines->count < LINES; line = strtok_r(NULL, "\n", &rest))
+        lines->line[lines->count++] = line;
 }
 
 static size_t name_bytes(const char *line) { return (size_t)(strchr(line, ':') - line); }
@@ -161,7 +176,8 @@ static int assert_one_hash_a_name(const Lines *lines)
         assert_null(strstr(lines->line[i], "failed"));
         while (strncmp(lines->line[first], lines->line[i], bytes)) first++;
         names += first == i;
-        if (strcmp(lines->line[first], lines->line[i])) fail_msg("lines %d and %d differ:\n%s\n%s", first, i, lines->line[first], lines->line[i]);
+        if (strcmp(lines->line[first], lines->line[i]))
+            fail_msg("lines %d and %d differ:\n%s\n%s", first, i, lines->line[first], lines->line[i]);
     }
     return names;
 }

@@ -1,22 +1,28 @@
-/* Communication hides behind backward in a whole run: two ranks whose n buckets each take d longer. A step then takes the larger of backward and
- * n d, not their sum, and the log says what was hidden. Times are compared with those of the same process a moment before, the best of some
- * tries: other programs make a step longer, but none makes one shorter that waits for each bucket, which takes base + n d always. Where other
- * programs want the cores many times over, only the log is judged.
+/* Communication hides behind backward in a whole run: two ranks whose n buckets each take d longer. A step then takes
+ * the larger of backward and n d, not their sum, and the log says what was hidden. Times are compared with those of the
+ * same process a moment before, the best of some tries: other programs make a step longer, but none makes one shorter
+ * that waits for each bucket, which takes base + n d always. Where other programs want the cores many times over, only
+ * the log is judged.
  *
  * The program starts itself under mpirun. */
 #include "tests/trainer/ragged_run.h"
 
 enum { TRIES = 3, STEPS = 4 };
 
-typedef struct Times { double step, hidden, exposed; int buckets; } Times; /* seconds of one step */
+typedef struct Times {
+    double step, hidden, exposed;
+    int buckets;
+} Times; /* seconds of one step */
 
 /* The median step and its communication; d: of each bucket, sent as a message. */
 static Times run(const char *dir, double d)
 {
     char options[1024];
     snprintf(options, sizeof options,
-             "--config_overrides n_embd=192,n_layer=4,n_head=4,vocab_size=320,n_positions=256 --max_steps %d --per_device_train_batch_size 1 "
-             "--num_threads 1", STEPS);
+             "--config_overrides n_embd=192,n_layer=4,n_head=4,vocab_size=320,n_positions=256 --max_steps %d "
+             "--per_device_train_batch_size 1 "
+             "--num_threads 1",
+             STEPS);
     ragged_count = 2 * STEPS;
     ragged_length = length_256;
     RunResult r = ragged_run(wrap(world, false, d), dir, options);
@@ -25,7 +31,8 @@ static Times run(const char *dir, double d)
         group_abort(world, 1);
     }
     Times t = {.step = r.step_ms / 1e3, .buckets = r.buckets};
-    for (int i = 1; i < r.logged; i++) t.hidden += r.hidden_s[i] / (r.logged - 1), t.exposed += r.exposed_s[i] / (r.logged - 1);
+    for (int i = 1; i < r.logged; i++)
+        t.hidden += r.hidden_s[i] / (r.logged - 1), t.exposed += r.exposed_s[i] / (r.logged - 1);
     return t;
 }
 
@@ -38,8 +45,9 @@ static int child(const char *dir)
     double d = 0.5 * step / base.buckets; /* less than backward, which is two thirds of a step */
     Times hidden = run(dir, d), limit = run(dir, 4 * d);
     if (!world->rank)
-        printf("%d buckets, step %.4f; delays %.4f: step %.4f hidden %.4f exposed %.4f; delays %.4f: step %.4f\n", base.buckets, step,
-               d * base.buckets, hidden.step, hidden.hidden, hidden.exposed, 4 * d * base.buckets, limit.step);
+        printf("%d buckets, step %.4f; delays %.4f: step %.4f hidden %.4f exposed %.4f; delays %.4f: step %.4f\n",
+               base.buckets, step, d * base.buckets, hidden.step, hidden.hidden, hidden.exposed, 4 * d * base.buckets,
+               limit.step);
     return close_world(0);
 }
 
@@ -68,7 +76,9 @@ static void communication_hides_behind_the_backward_of_a_run(void **state)
     bool hidden_most = false, hides = false, overlaps = false;
     assert_true(readlink("/proc/self/exe", self, sizeof self - 1) > 0);
     snprintf(command, sizeof command,
-             "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe --timeout 100 -np 2 %s child %s/out", self, temporary);
+             "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe --timeout 100 -np 2 %s "
+             "child %s/out",
+             self, temporary);
     for (int i = 0; i < TRIES && !(hidden_most && hides && overlaps); i++) {
         char line[512];
         FILE *f = popen(command, "r");
@@ -76,8 +86,10 @@ static void communication_hides_behind_the_backward_of_a_run(void **state)
         assert_non_null(fgets(line, sizeof line, f));
         assert_int_equal(pclose(f), 0);
         print_message("%s", line);
-        assert_int_equal(sscanf(line, "%d buckets, step %lf; delays %lf: step %lf hidden %lf exposed %lf; delays %lf: step %lf", &buckets, &base,
-                                &delays, &step, &hidden, &exposed, &long_delays, &long_step), 8);
+        assert_int_equal(
+            sscanf(line, "%d buckets, step %lf; delays %lf: step %lf hidden %lf exposed %lf; delays %lf: step %lf",
+                   &buckets, &base, &delays, &step, &hidden, &exposed, &long_delays, &long_step),
+            8);
         assert_true(buckets >= 12);
         assert_true(hidden + exposed > 0.95 * delays); /* all of it is told */
         hidden_most |= hidden > 0.5 * delays;
@@ -88,7 +100,8 @@ static void communication_hides_behind_the_backward_of_a_run(void **state)
     if (hides && overlaps) return;
     double load = 0;
     getloadavg(&load, 1);
-    if (load <= 1.5 * (double)sysconf(_SC_NPROCESSORS_ONLN)) fail_msg("in none of %d tries was a step shorter than the sum", TRIES);
+    if (load <= 1.5 * (double)sysconf(_SC_NPROCESSORS_ONLN))
+        fail_msg("in none of %d tries was a step shorter than the sum", TRIES);
     print_message("load %.1f: too much to tell a step's time; what was hidden is told by the log alone\n", load);
 }
 
