@@ -1,4 +1,5 @@
-/* y = act(x) and its gradient, element by element. Floor: forward 2, backward 3 arrays of n elements moved. */
+/* y = act(x) and its gradient, element by element.
+ * Floor: forward 2, backward 3 arrays of n elements moved. */
 #include "kernels/cuda/act.cuh"
 #include "kernels/cuda/families.h"
 

@@ -1,5 +1,6 @@
 /* AdamW (Loshchilov and Hutter 2019) with torch's arithmetic (aten FusedAdamKernel.cu): scalars in double, rounded
- * once; arrays in f32. Floor: 7 arrays of n floats moved in one pass. */
+ * once; arrays in f32.
+ * Floor: 7 arrays of n floats moved in one pass. */
 #include <cmath>
 
 #include "kernels/cuda/families.h"

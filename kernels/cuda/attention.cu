@@ -1,7 +1,7 @@
-/* Attention forward in f32 (Dao et al. 2022; tiles: attention.cuh): a block of queries walks the tiles of keys that any
- * of them sees, with a running maximum and sum of each row (Milakov and Gimelshein 2018), kept by the eight threads of
- * the row. Floor: 4 * (pairs of query and key that see each other) * heads * head_dim FLOPs; q, k, v, out moved once.
- */
+/* Attention forward in f32 (Dao et al. 2022; tiles: attention.cuh): a block of queries walks the tiles of keys that
+ * any of them sees, with a running maximum and sum of each row (Milakov and Gimelshein 2018), kept by the eight threads
+ * of the row.
+ * Floor: 4 * (pairs of query and key that see each other) * heads * head_dim FLOPs; q, k, v, out moved once. */
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/families.h"
 
@@ -17,24 +17,27 @@ static __device__ __forceinline__ float sum8(float v)
     return v;
 }
 
-template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS) forward(Attention a)
+template <int SLABS>
+static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) forward(Attention a)
 {
     SHARED(Slab, rows_tile, [ROWS]);
     SHARED(Slab, keys_tile, [ROWS]);
     SHARED(Scores, p, [ROWS]);
     const AttentionShape &s = a.shape;
-    int64_t i0 = blockIdx.x % a.tiles * ROWS, dim = s.head_dim, col = (int64_t)blockIdx.y * SLABS * SLAB;
-    Head h = head_of(s, (int32_t)(blockIdx.x / a.tiles / s.heads), (int32_t)(blockIdx.x / a.tiles % s.heads));
+    int32_t block = (int32_t)blockIdx.x, i0 = block % a.tiles * ROWS, dim = s.head_dim,
+            col = (int32_t)blockIdx.y * SLABS * SLAB;
+    Head h = head_of(s, block / a.tiles / s.heads, block / a.tiles % s.heads);
     if (i0 >= h.len_q) return;
     int row = threadIdx.x / 8, column = threadIdx.x % 8 * 4;
-    int64_t i = i0 + row, from, to, total = s.cu_seqlens_q[s.num_seqs];
-    const float *q = a.q + h.row_q * s.q_stride + h.head * dim, *k = a.k + h.row_k * s.k_stride + h.kv_head * dim,
-                *v = a.v + h.row_k * s.v_stride + h.kv_head * dim;
+    int32_t i = i0 + row, from, to;
+    const float *q = a.q + (int64_t)h.row_q * s.q_stride + h.head * dim,
+                *k = a.k + (int64_t)h.row_k * s.k_stride + h.kv_head * dim,
+                *v = a.v + (int64_t)h.row_k * s.v_stride + h.kv_head * dim;
     uint32_t sample = a.threshold ? (uint32_t)a.dropout.sample[h.sequence] : 0;
     float most = -INFINITY, sum = 0, out[SLABS][OWN] = {};
     keys_seen(s, h, i0, &from, &to);
-    for (int64_t tile = from; tile < to; tile++) {
-        int64_t j0 = tile * ROWS, j = j0 + column;
+    for (int32_t tile = from; tile < to; tile++) {
+        int32_t j0 = tile * ROWS, j = j0 + column;
         float x[4] = {}, next = most;
         dots(x, q, s.q_stride, i0, h.len_q, k, s.k_stride, j0, h.len_k, dim, rows_tile, keys_tile);
 #pragma unroll
@@ -63,15 +66,16 @@ template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS)
         products<SLABS>(out, p, v, s.v_stride, j0, h.len_k, col, dim, keys_tile);
     }
     if (i >= h.len_q) return;
-    store_sums<SLABS>(a.to + (h.row_q + i) * s.out_stride + h.head * dim, out, sum == 0 ? 0 : a.keep_scale / sum, col,
-                      dim);
-    if (a.lse && blockIdx.y == 0 && threadIdx.x % 8 == 0) a.lse[h.head * total + h.row_q + i] = most + logf(sum);
+    store_sums<SLABS>(a.to + (int64_t)(h.row_q + i) * s.out_stride + h.head * dim, out,
+                      sum == 0 ? 0 : a.keep_scale / sum, col, dim);
+    if (a.lse && blockIdx.y == 0 && threadIdx.x % 8 == 0)
+        a.lse[(int64_t)h.head * s.cu_seqlens_q[s.num_seqs] + h.row_q + i] = most + logf(sum);
 }
 
 Attention attention_of(const AttentionShape *shape, const Dropout *dropout, int64_t longest)
 {
     Attention a = {};
-    a.shape = *shape, a.keep_scale = 1, a.tiles = (longest + ROWS - 1) / ROWS;
+    a.shape = *shape, a.keep_scale = 1, a.tiles = (int32_t)((longest + ROWS - 1) / ROWS);
     if (!dropout || !(dropout->p > 0)) return a;
     a.dropout = *dropout, a.threshold = dropout_threshold(dropout->p), a.keep_scale = 1.0f / (1.0f - dropout->p);
     return a;
@@ -83,7 +87,7 @@ static void attention_forward(Stream *s, Dtype, void *out, float *lse, const voi
     Attention a = attention_of(shape, dropout, shape->max_seqlen_q);
     a.q = (const float *)q, a.k = (const float *)k, a.v = (const float *)v, a.to = (float *)out, a.lse = lse;
     int slabs = attention_slabs(shape->head_dim);
-    dim3 grid(cuda_blocks(a.tiles * shape->heads * shape->num_seqs, 1), attention_groups(shape->head_dim));
+    dim3 grid(cuda_blocks((int64_t)a.tiles * shape->heads * shape->num_seqs, 1), attention_groups(shape->head_dim));
     launch(slabs == 1 ? forward<1> : slabs == 2 ? forward<2> : forward<4>, grid, ATTENTION_THREADS, 0, s, a);
 }
 

@@ -21,12 +21,12 @@ struct Attention {
     Dropout dropout;
     uint32_t threshold; /* 0: no dropout */
     float keep_scale;
-    int64_t tiles; /* of ROWS in the longest sequence */
+    int32_t tiles; /* of ROWS in the longest sequence */
 };
 
 /* One query head of one sequence: q, out … begin at its first row. */
 struct Head {
-    int64_t row_q, row_k, len_q, len_k, offset; /* offset: of query 0's own key */
+    int32_t row_q, row_k, len_q, len_k, offset; /* offset: of query 0's own key */
     int32_t head, kv_head, sequence;
 };
 
@@ -40,59 +40,62 @@ __device__ __forceinline__ Head head_of(const AttentionShape &s, int32_t sequenc
     return h;
 }
 
-__device__ __forceinline__ bool sees(const AttentionShape &s, const Head &h, int64_t query, int64_t key)
+__device__ __forceinline__ bool sees(const AttentionShape &s, const Head &h, int32_t query, int32_t key)
 {
-    int64_t distance = query + h.offset - key;
+    int32_t distance = query + h.offset - key;
     return query < h.len_q && key < h.len_k && (!s.causal || distance >= 0) && (s.window <= 0 || distance < s.window);
 }
 
 /* Tiles [*from, *to) of keys hold all that queries [i0, i0 + ROWS) see. */
-__device__ __forceinline__ void keys_seen(const AttentionShape &s, const Head &h, int64_t i0, int64_t *from,
-                                          int64_t *to)
+__device__ __forceinline__ void keys_seen(const AttentionShape &s, const Head &h, int32_t i0, int32_t *from,
+                                          int32_t *to)
 {
-    int64_t first = s.window > 0 ? i0 + h.offset - s.window + 1 : 0;
-    int64_t end = s.causal ? i0 + ROWS + h.offset : h.len_k;
+    int32_t first = s.window > 0 ? i0 + h.offset - s.window + 1 : 0;
+    int32_t end = s.causal ? i0 + ROWS + h.offset : h.len_k;
     end = end < h.len_k ? end : h.len_k;
     *from = first > 0 ? first / ROWS : 0;
     *to = end > 0 ? (end + ROWS - 1) / ROWS : 0;
 }
 
 /* Tiles [*from, *to) of queries hold all that see some of keys [j0, j0 + ROWS). */
-__device__ __forceinline__ void queries_seeing(const AttentionShape &s, const Head &h, int64_t j0, int64_t *from,
-                                               int64_t *to)
+__device__ __forceinline__ void queries_seeing(const AttentionShape &s, const Head &h, int32_t j0, int32_t *from,
+                                               int32_t *to)
 {
-    int64_t first = s.causal ? j0 - h.offset : 0;
-    int64_t end = s.window > 0 ? j0 + ROWS - 1 - h.offset + s.window : h.len_q;
+    int32_t first = s.causal ? j0 - h.offset : 0;
+    int32_t end = s.window > 0 ? j0 + ROWS - 1 - h.offset + s.window : h.len_q;
     end = end < h.len_q ? end : h.len_q;
     *from = first > 0 ? first / ROWS : 0;
     *to = end > 0 ? (end + ROWS - 1) / ROWS : 0;
 }
 
 /* tile = rows [first, first + ROWS) of x, columns [col, col + SLAB), 0 beyond `rows` and `cols`. */
-__device__ __forceinline__ void load_slab(Slab *tile, const float *x, int64_t stride, int64_t first, int64_t rows,
-                                          int64_t col, int64_t cols)
+__device__ __forceinline__ void load_slab(Slab *tile, const float *x, int64_t stride, int32_t first, int32_t rows,
+                                          int32_t col, int32_t cols)
 {
+#pragma unroll 2
     for (int i = threadIdx.x; i < ROWS * SLAB; i += ATTENTION_THREADS) {
-        int64_t r = first + i / SLAB, c = col + i % SLAB;
-        tile[i / SLAB][i % SLAB] = r < rows && c < cols ? x[r * stride + c] : 0;
+        int32_t r = first + i / SLAB, c = col + i % SLAB;
+        tile[i / SLAB][i % SLAB] = r < rows && c < cols ? x[(int64_t)r * stride + c] : 0;
     }
 }
 
 /* sums[c] += a_row · b_column over head_dim. a_tile, b_tile: room of ROWS slabs; barriers before and after they are
  * filled. */
-__device__ __forceinline__ void dots(float (&sums)[4], const float *a, int64_t a_stride, int64_t a_first,
-                                     int64_t a_rows, const float *b, int64_t b_stride, int64_t b_first, int64_t b_rows,
-                                     int64_t dim, Slab *a_tile, Slab *b_tile)
+__device__ __forceinline__ void dots(float (&sums)[4], const float *a, int64_t a_stride, int32_t a_first,
+                                     int32_t a_rows, const float *b, int64_t b_stride, int32_t b_first, int32_t b_rows,
+                                     int32_t dim, Slab *a_tile, Slab *b_tile)
 {
     int row = threadIdx.x / 8, column = threadIdx.x % 8 * 4;
-    for (int64_t col = 0; col < dim; col += SLAB) {
+    for (int32_t col = 0; col < dim; col += SLAB) {
         __syncthreads();
         load_slab(a_tile, a, a_stride, a_first, a_rows, col, dim);
         load_slab(b_tile, b, b_stride, b_first, b_rows, col, dim);
         __syncthreads();
-        int last = dim - col < SLAB ? (int)(dim - col) : (int)SLAB;
-        /* Even and odd apart, slabs apart: shorter chains, and less rounding than in one long sum. Beyond `last` is 0. */
+        int last = dim - col < SLAB ? dim - col : (int32_t)SLAB;
+        /* Even and odd apart, slabs apart: shorter chains, and less rounding than in one long sum. Beyond `last` is 0.
+         */
         float even[4] = {}, odd[4] = {};
+#pragma unroll 4
         for (int d = 0; d < last; d += 2) {
             float x0 = a_tile[row][d], x1 = a_tile[row][d + 1];
 #pragma unroll
@@ -110,7 +113,7 @@ __device__ __forceinline__ void dots(float (&sums)[4], const float *a, int64_t a
  * + 8 * o. */
 template <int SLABS>
 __device__ __forceinline__ void products(float (&sums)[SLABS][OWN], const Scores *p, const float *x, int64_t stride,
-                                         int64_t first, int64_t rows, int64_t col, int64_t dim, Slab *tile)
+                                         int32_t first, int32_t rows, int32_t col, int32_t dim, Slab *tile)
 {
     int row = threadIdx.x / 8, column = threadIdx.x % 8;
 #pragma unroll
@@ -119,6 +122,7 @@ __device__ __forceinline__ void products(float (&sums)[SLABS][OWN], const Scores
         __syncthreads();
         load_slab(tile, x, stride, first, rows, col + s * SLAB, dim);
         __syncthreads();
+#pragma unroll 4
         for (int j = 0; j < ROWS; j++) {
             float y = p[row][j];
 #pragma unroll
@@ -129,14 +133,14 @@ __device__ __forceinline__ void products(float (&sums)[SLABS][OWN], const Scores
 
 /* to row [dim] (NULL: none) gets sums * factor. */
 template <int SLABS>
-__device__ __forceinline__ void store_sums(float *to, const float (&sums)[SLABS][OWN], float factor, int64_t col,
-                                           int64_t dim)
+__device__ __forceinline__ void store_sums(float *to, const float (&sums)[SLABS][OWN], float factor, int32_t col,
+                                           int32_t dim)
 {
 #pragma unroll
     for (int s = 0; s < SLABS; s++)
 #pragma unroll
         for (int o = 0; o < OWN; o++) {
-            int64_t c = col + s * SLAB + threadIdx.x % 8 + 8 * o;
+            int32_t c = col + s * SLAB + (int32_t)threadIdx.x % 8 + 8 * o;
             if (to && c < dim) to[c] = sums[s][o] * factor;
         }
 }

@@ -1,8 +1,9 @@
-/* Attention backward in f32 (Dao et al. 2022; tiles: attention.cuh). Probabilities are made again from lse; with D =
- * sum(dout * out): dV = P^T dout,  dP = dout V^T,  dS = P (dP - D),  dQ = scale dS K,  dK = scale dS^T Q Two passes, so
- * that every sum has one owner and one order: blocks of queries walk keys for dQ; blocks of keys walk the query heads
- * of their group and the queries for dK and dV. Floor: 10 * (pairs that see each other) * heads * head_dim FLOPs (14
- * are done, scores and dP being made twice). */
+/* Attention backward in f32 (Dao et al. 2022; tiles: attention.cuh). Probabilities are made again from lse; with
+ * D = sum(dout * out):
+ *   dV = P^T dout,  dP = dout V^T,  dS = P (dP - D),  dQ = scale dS K,  dK = scale dS^T Q
+ * Two passes, so that every sum has one owner and one order: blocks of queries walk keys for dQ; blocks of keys walk
+ * the query heads of their group and the queries for dK and dV.
+ * Floor: 10 * (pairs that see each other) * heads * head_dim FLOPs (14 are done: scores and dP are made twice). */
 #include "kernels/cuda/attention.cuh"
 
 /* A thread's four pairs: x holds raw scores and becomes P after dropout, dp becomes dS * scale. kept: the word for each
@@ -42,25 +43,29 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS) make_delta(Attention
     }
 }
 
-template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS) queries(Attention a)
+template <int SLABS>
+static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) queries(Attention a)
 {
     SHARED(Slab, rows_tile, [ROWS]);
     SHARED(Slab, keys_tile, [ROWS]);
     SHARED(Scores, ds, [ROWS]);
     const AttentionShape &s = a.shape;
-    int64_t i0 = blockIdx.x % a.tiles * ROWS, dim = s.head_dim, col = (int64_t)blockIdx.y * SLABS * SLAB;
-    Head h = head_of(s, (int32_t)(blockIdx.x / a.tiles / s.heads), (int32_t)(blockIdx.x / a.tiles % s.heads));
+    int32_t block = (int32_t)blockIdx.x, i0 = block % a.tiles * ROWS, dim = s.head_dim,
+            col = (int32_t)blockIdx.y * SLABS * SLAB;
+    Head h = head_of(s, block / a.tiles / s.heads, block / a.tiles % s.heads);
     if (i0 >= h.len_q) return;
     int row = threadIdx.x / 8, column = threadIdx.x % 8 * 4;
-    int64_t i = i0 + row, from, to, total = s.cu_seqlens_q[s.num_seqs], at = h.head * total + h.row_q + i;
-    const float *q = a.q + h.row_q * s.q_stride + h.head * dim, *k = a.k + h.row_k * s.k_stride + h.kv_head * dim,
-                *v = a.v + h.row_k * s.v_stride + h.kv_head * dim,
-                *dout = a.dout + h.row_q * s.out_stride + h.head * dim;
+    int32_t i = i0 + row, from, to;
+    int64_t at = (int64_t)h.head * s.cu_seqlens_q[s.num_seqs] + h.row_q + i;
+    const float *q = a.q + (int64_t)h.row_q * s.q_stride + h.head * dim,
+                *k = a.k + (int64_t)h.row_k * s.k_stride + h.kv_head * dim,
+                *v = a.v + (int64_t)h.row_k * s.v_stride + h.kv_head * dim,
+                *dout = a.dout + (int64_t)h.row_q * s.out_stride + h.head * dim;
     uint32_t sample = a.threshold ? (uint32_t)a.dropout.sample[h.sequence] : 0;
     float lse = i < h.len_q ? a.lse[at] : 0, delta = i < h.len_q ? a.delta[at] : 0, sums[SLABS][OWN] = {};
     keys_seen(s, h, i0, &from, &to);
-    for (int64_t tile = from; tile < to; tile++) {
-        int64_t j0 = tile * ROWS, j = j0 + column;
+    for (int32_t tile = from; tile < to; tile++) {
+        int32_t j0 = tile * ROWS, j = j0 + column;
         float x[4] = {}, dp[4] = {}, lses[4] = {lse, lse, lse, lse}, deltas[4] = {delta, delta, delta, delta};
         dots(x, q, s.q_stride, i0, h.len_q, k, s.k_stride, j0, h.len_k, dim, rows_tile, keys_tile);
         dots(dp, dout, s.out_stride, i0, h.len_q, v, s.v_stride, j0, h.len_k, dim, rows_tile, keys_tile);
@@ -72,46 +77,49 @@ template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS)
         for (int c = 0; c < 4; c++) ds[row][column + c] = dp[c];
         products<SLABS>(sums, ds, k, s.k_stride, j0, h.len_k, col, dim, keys_tile);
     }
-    if (i < h.len_q) store_sums<SLABS>(a.dq + (h.row_q + i) * s.q_stride + h.head * dim, sums, 1, col, dim);
+    if (i < h.len_q) store_sums<SLABS>(a.dq + (int64_t)(h.row_q + i) * s.q_stride + h.head * dim, sums, 1, col, dim);
 }
 
-template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS) keys(Attention a)
+template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) keys(Attention a)
 {
     SHARED(Slab, rows_tile, [ROWS]);
     SHARED(Slab, queries_tile, [ROWS]);
     SHARED(Scores, p, [ROWS]);
     SHARED(Scores, ds, [ROWS]);
     const AttentionShape &s = a.shape;
-    int64_t j0 = blockIdx.x % a.tiles * ROWS, dim = s.head_dim, col = (int64_t)blockIdx.y * SLABS * SLAB;
-    int32_t kv_head = (int32_t)(blockIdx.x / a.tiles % s.kv_heads), group = s.heads / s.kv_heads,
-            sequence = (int32_t)(blockIdx.x / a.tiles / s.kv_heads);
+    int32_t block = (int32_t)blockIdx.x, j0 = block % a.tiles * ROWS, dim = s.head_dim,
+            col = (int32_t)blockIdx.y * SLABS * SLAB;
+    int32_t kv_head = block / a.tiles % s.kv_heads, group = s.heads / s.kv_heads,
+            sequence = block / a.tiles / s.kv_heads;
     int row = threadIdx.x / 8, column = threadIdx.x % 8 * 4;
-    int64_t j = j0 + row, total = s.cu_seqlens_q[s.num_seqs];
+    int32_t j = j0 + row;
     if (j0 >= s.cu_seqlens_k[sequence + 1] - s.cu_seqlens_k[sequence]) return;
     uint32_t sample = a.threshold ? (uint32_t)a.dropout.sample[sequence] : 0;
     float dk[SLABS][OWN] = {}, dv[SLABS][OWN] = {};
     Head h = {};
     for (int32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        int64_t from, to;
+        int32_t from, to;
         h = head_of(s, sequence, head);
-        const float *q = a.q + h.row_q * s.q_stride + head * dim, *k = a.k + h.row_k * s.k_stride + kv_head * dim,
-                    *v = a.v + h.row_k * s.v_stride + kv_head * dim,
-                    *dout = a.dout + h.row_q * s.out_stride + head * dim;
+        const float *q = a.q + (int64_t)h.row_q * s.q_stride + head * dim,
+                    *k = a.k + (int64_t)h.row_k * s.k_stride + kv_head * dim,
+                    *v = a.v + (int64_t)h.row_k * s.v_stride + kv_head * dim,
+                    *dout = a.dout + (int64_t)h.row_q * s.out_stride + head * dim;
         queries_seeing(s, h, j0, &from, &to);
-        for (int64_t tile = from; tile < to; tile++) {
-            int64_t i0 = tile * ROWS;
+        for (int32_t tile = from; tile < to; tile++) {
+            int32_t i0 = tile * ROWS;
             float x[4] = {}, dp[4] = {}, lse[4], delta[4];
             uint32_t words[4] = {};
             bool seen[4];
             dots(x, k, s.k_stride, j0, h.len_k, q, s.q_stride, i0, h.len_q, dim, rows_tile, queries_tile);
             dots(dp, v, s.v_stride, j0, h.len_k, dout, s.out_stride, i0, h.len_q, dim, rows_tile, queries_tile);
             for (int c = 0; c < 4; c++) {
-                int64_t i = i0 + column + c, at = head * total + h.row_q + i;
+                int32_t i = i0 + column + c;
+                int64_t at = (int64_t)head * s.cu_seqlens_q[s.num_seqs] + h.row_q + i;
                 seen[c] = sees(s, h, i, j);
                 lse[c] = seen[c] ? a.lse[at] : 0, delta[c] = seen[c] ? a.delta[at] : 0;
                 if (a.threshold)
-                    words[c] =
-                        dropout_words(&a.dropout, (uint32_t)(j / 4), (uint32_t)i, (uint32_t)head, sample).v[j % 4];
+                    words[c] = dropout_word(
+                        dropout_words(&a.dropout, (uint32_t)(j / 4), (uint32_t)i, (uint32_t)head, sample), j % 4);
             }
             gradients(a, x, dp, seen, words, lse, delta);
 #pragma unroll
@@ -121,8 +129,8 @@ template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS)
         }
     }
     if (j >= h.len_k) return;
-    store_sums<SLABS>(a.dk + (h.row_k + j) * s.k_stride + kv_head * dim, dk, 1, col, dim);
-    store_sums<SLABS>(a.dv + (h.row_k + j) * s.v_stride + kv_head * dim, dv, 1, col, dim);
+    store_sums<SLABS>(a.dk + (int64_t)(h.row_k + j) * s.k_stride + kv_head * dim, dk, 1, col, dim);
+    store_sums<SLABS>(a.dv + (int64_t)(h.row_k + j) * s.v_stride + kv_head * dim, dv, 1, col, dim);
 }
 
 void cuda_attention_backward(Stream *s, Dtype, void *dq, void *dk, void *dv, const void *dout, const void *q,
@@ -143,10 +151,11 @@ void cuda_attention_backward(Stream *s, Dtype, void *dq, void *dk, void *dv, con
     launch(slabs == 1   ? queries<1>
            : slabs == 2 ? queries<2>
                         : queries<4>,
-           dim3(cuda_blocks(a.tiles * shape->heads * shape->num_seqs, 1), groups), ATTENTION_THREADS, 0, s, a);
+           dim3(cuda_blocks((int64_t)a.tiles * shape->heads * shape->num_seqs, 1), groups), ATTENTION_THREADS, 0, s, a);
     a.tiles = (shape->max_seqlen_k + ROWS - 1) / ROWS;
     launch(slabs == 1   ? keys<1>
            : slabs == 2 ? keys<2>
                         : keys<4>,
-           dim3(cuda_blocks(a.tiles * shape->kv_heads * shape->num_seqs, 1), groups), ATTENTION_THREADS, 0, s, a);
+           dim3(cuda_blocks((int64_t)a.tiles * shape->kv_heads * shape->num_seqs, 1), groups), ATTENTION_THREADS, 0, s,
+           a);
 }

@@ -1,10 +1,12 @@
 /* Cross entropy over logits, and the fused end of a model that never holds the logits of a batch
  * (kernels/cpu/cross_entropy.c has the formulas). A block takes a row: one pass finds the largest logit and the sum of
  * exponentials relative to it (each thread its own, brought together at the end: Milakov and Gimelshein 2018), a second
- * writes the gradient. linear_cross_entropy gathers the rows that have a label; how many these are is known on the
- * device alone, so the products of all chunks are done, those beyond the last label on zeros. Floor: cross_entropy
- * reads rows*vocab floats and writes as many (a row is read twice, the second time from the cache while rows are
- * shorter than that); linear_cross_entropy 6*rows*hidden*vocab FLOPs (2 without gradients, 4 with a frozen weight). */
+ * writes the gradient.
+ * linear_cross_entropy gathers the rows that have a label; how many these are is known on the device alone, so the
+ * products of all chunks are done, those beyond the last label on zeros.
+ * Floor: cross_entropy reads rows*vocab floats and writes as many (a row is read twice, the second time from the cache
+ * while rows are shorter than that); linear_cross_entropy 6*rows*hidden*vocab FLOPs (2 without gradients, 4 with a
+ * frozen weight). */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/rows.cuh"

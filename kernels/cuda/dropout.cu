@@ -1,6 +1,6 @@
 /* y = residual + dropout(x) and its gradient. The mask is made again each time from philox.h's counters: a thread has
- * four columns of a row, which are one counter's words. Floor: 2 arrays of rows*cols elements moved, 3 with a residual
- * or when it adds. */
+ * four columns of a row, which are one counter's words.
+ * Floor: 2 arrays of rows*cols elements moved, 3 with a residual or when it adds. */
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/rows.cuh"

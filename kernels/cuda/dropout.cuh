@@ -25,4 +25,10 @@ __device__ __forceinline__ Philox dropout_words(const Dropout *d, uint32_t quad,
     return philox4x32(d->seed, PHILOX_DROPOUT | d->update << 8, quad, position, d->op | head << 16, sample);
 }
 
+/* Word number `which` of them: an index would put them into local memory. */
+__device__ __forceinline__ uint32_t dropout_word(const Philox &w, int64_t which)
+{
+    return which == 0 ? w.v[0] : which == 1 ? w.v[1] : which == 2 ? w.v[2] : w.v[3];
+}
+
 #endif

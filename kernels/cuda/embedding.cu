@@ -1,8 +1,9 @@
 /* Rows of a table, and their gradient. The backward adds to a row in the order of the tokens that share it, without
  * atomics: tokens are sorted by (id, place), keys being unique so that the order is one; the first of each run then
- * adds up its run. Floor: forward 2*rows*width elements (3 when it adds); backward rows*width read, and what the rows
- * of the table that occur take twice, besides the zeros of all others when it does not add. The sort moves some 16*rows
- * bytes a pass, about 15 passes at 32768 rows. */
+ * adds up its run.
+ * Floor: forward 2*rows*width elements (3 when it adds); backward rows*width read, and what the rows of the table that
+ * occur take twice, besides the zeros of all others when it does not add. The sort moves some 16*rows bytes a pass,
+ * about 15 passes at 32768 rows. */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/vector.cuh"
 

@@ -1,4 +1,5 @@
-/* y = act(gate) * up (Shazeer 2020) and its gradients. Floor: forward 3, backward 5 arrays of n elements moved. */
+/* y = act(gate) * up (Shazeer 2020) and its gradients.
+ * Floor: forward 3, backward 5 arrays of n elements moved. */
 #include "kernels/cuda/act.cuh"
 #include "kernels/cuda/families.h"
 

@@ -1,10 +1,11 @@
 /* Layer norm (Ba et al. 2016): mean, then variance around it (no cancellation), then y.
  * Forward: rows of up to 1024 elements by a warp each, kept in registers; longer ones by a block each, read again from
- * the cache. Backward, with xhat = (x - mean) rstd and g = dy weight: dx = rstd (g - mean(g) - xhat mean(g xhat)),
- * dweight = sum of dy xhat,  dbias = sum of dy over rows. A block takes CHUNK rows; each of its threads adds up its own
- * columns of dweight and dbias in shared memory; then the chunks' sums are added in a fixed order. Floor: forward
- * 2*rows*hidden elements + 8*rows bytes, backward 3*rows*hidden elements moved (2 without dx); 8*hidden*rows/CHUNK
- * bytes of partial sums written and read come on top (3% at CHUNK 32). */
+ * the cache. Backward, with xhat = (x - mean) rstd and g = dy weight:
+ *   dx = rstd (g - mean(g) - xhat mean(g xhat)),  dweight = sum of dy xhat,  dbias = sum of dy over rows
+ * A block takes CHUNK rows; each of its threads adds up its own columns of dweight and dbias in shared memory; then the
+ * chunks' sums are added in a fixed order (rows.cuh).
+ * Floor: forward 2*rows*hidden elements + 8*rows bytes, backward 3*rows*hidden elements moved (2 without dx);
+ * 8*hidden*rows/CHUNK bytes of partial sums written and read come on top (3% at CHUNK 32). */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/rows.cuh"
 

@@ -1,6 +1,6 @@
 /* y = act(x W + bias) and its gradients: three products (product.cuh), the bias in the first one's epilogue, the
- * activation behind it. The gradient of the bias is summed down the columns in two stages (rows.cuh). Floor:
- * 2*rows*in*out FLOPs each; the activation moves 2*rows*out elements more, the gradient of the bias rows*out. */
+ * activation behind it. The gradient of the bias is summed down the columns in two stages (rows.cuh).
+ * Floor: 2*rows*in*out FLOPs each; the activation moves 2*rows*out elements more, the gradient of the bias rows*out. */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/rows.cuh"

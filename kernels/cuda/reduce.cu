@@ -1,5 +1,6 @@
 /* Sums whose order is fixed, in double: squares by blocks of KERNEL_BLOCK elements, and a few numbers one after the
- * other. The results go to the host behind the work that makes them. Floor: 4*n bytes read. */
+ * other. The results go to the host behind the work that makes them.
+ * Floor: 4*n bytes read. */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/vector.cuh"
 

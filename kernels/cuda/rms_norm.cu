@@ -1,5 +1,6 @@
-/* RMS norm (Zhang and Sennrich 2019): y = x rstd (weight + offset). Rows and chunks as in layer_norm.cu. Backward, with
- * xhat = x rstd and g = dy (weight + offset):  dx = rstd (g - xhat mean(g xhat)),  dweight = sum of dy xhat over rows.
+/* RMS norm (Zhang and Sennrich 2019): y = x rstd (weight + offset). Rows and chunks as in layer_norm.cu.
+ * Backward, with xhat = x rstd and g = dy (weight + offset):
+ *   dx = rstd (g - xhat mean(g xhat)),  dweight = sum of dy xhat over rows
  * Floor: forward 2*rows*hidden elements + 4*rows bytes, backward 3*rows*hidden elements moved (2 without dx). */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/rows.cuh"

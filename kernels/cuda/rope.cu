@@ -1,5 +1,6 @@
 /* Rotary positions (Su et al. 2021, 3.4.2), half-split as in Llama: (x[i], x[i + half]) turns by positions[row] *
- * frequency[i]. Floor: 2*rows*heads*rotary_dim elements moved. */
+ * frequency[i].
+ * Floor: 2*rows*heads*rotary_dim elements moved. */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/rows.cuh"
 

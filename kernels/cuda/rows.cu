@@ -1,4 +1,5 @@
-/* rows.cuh. Floor: rows*n floats read. */
+/* rows.cuh.
+ * Floor: rows*n floats read. */
 #include "kernels/cuda/rows.cuh"
 
 enum { SEGMENTS = 8, COLUMNS = 32, PIECE = 256 /* rows of one block of the first stage of rows_sum_columns */ };
