@@ -1,7 +1,8 @@
-/* One update: forward and backward of its micro-steps, the sum over ranks, clipping, the optimizer (trainer_semantics 4 and 5).
+/* One update: forward and backward of its micro-steps, the sum over ranks, clipping, the optimizer (trainer_semantics 4
+ * and 5).
  *
- * What the losses are divided by is known before: `tokens` divides the sum over the whole update by the number of its targets, which is the
- * mean of the mathematics; `hf` by what the Hugging Face Trainer counts. */
+ * What the losses are divided by is known before: `tokens` divides the sum over the whole update by the number of its
+ * targets, which is the mean of the mathematics; `hf` by what the Hugging Face Trainer counts. */
 #include <math.h>
 #include <string.h>
 
@@ -48,7 +49,8 @@ static double sum_losses(Trainer *tr, const Batch *batch, const Tensor *loss, do
     for (int b = 0; b < batch->num_seqs; b++) {
         double sum;
         int32_t begin = batch->cu_seqlens[b];
-        tr->machine.k->sum_in_order(tr->machine.stream, &sum, (const float *)loss->data + begin, batch->cu_seqlens[b + 1] - begin);
+        tr->machine.k->sum_in_order(tr->machine.stream, &sum, (const float *)loss->data + begin,
+                                    batch->cu_seqlens[b + 1] - begin);
         stream_sync(tr->machine.stream);
         if (by_sample) by_sample[batch->sample[b]] = sum;
         total += sum;
@@ -60,7 +62,8 @@ static Status micro_step(Trainer *tr, const Batch *batch, bool last, double divi
 {
     Status st = OK;
     TRY(gradients_begin(tr->gradients, last, batch->num_seqs > 0));
-    if (tr->args->full_determinism) parameters_begin_update(&tr->model->params); /* each sequence's gradient is its own */
+    if (tr->args->full_determinism)
+        parameters_begin_update(&tr->model->params); /* each sequence's gradient is its own */
     if (batch->num_seqs > 0) {
         LossSpec spec = {.scale = (float)(1 / divisor), .smoothing = (float)tr->args->label_smoothing_factor};
         tape_begin(&tr->tape, TAPE_TRAIN, batch, (uint32_t)tr->global_step);
@@ -83,7 +86,8 @@ static Status total_loss(Trainer *tr, const Step *step, double divisor, double m
     if (!tr->sample_losses) {
         TRY(group_sum_double(tr->machine.group, &sum, 1));
     } else {
-        TRY(group_sum_double(tr->machine.group, tr->sample_losses, (int)step->samples)); /* all but one term are 0: exact */
+        TRY(group_sum_double(tr->machine.group, tr->sample_losses,
+                             (int)step->samples)); /* all but one term are 0: exact */
         sum = 0;
         for (int64_t i = 0; i < step->samples; i++) sum += tr->sample_losses[i];
         sum /= divisor;
@@ -117,7 +121,8 @@ Status trainer_update(Trainer *tr, const Step *step, double *loss)
     TRY(count_targets(tr, step, &by));
     parameters_begin_update(&tr->model->params);
     if (tr->sample_losses) memset(tr->sample_losses, 0, (size_t)step->samples * sizeof(double));
-    for (int i = 0; i < step->count; i++) TRY(micro_step(tr, &step->micro[i], i + 1 == step->count, by.gradient, &mine));
+    for (int i = 0; i < step->count; i++)
+        TRY(micro_step(tr, &step->micro[i], i + 1 == step->count, by.gradient, &mine));
     TRY(gradients_finish(tr->gradients, &norm_squared));
     TRY(total_loss(tr, step, by.loss, mine, loss));
 
@@ -125,12 +130,16 @@ Status trainer_update(Trainer *tr, const Step *step, double *loss)
     tr->last_rate = schedule_at(&tr->schedule, tr->global_step);
     if (!isfinite(tr->last_norm) || !isfinite(*loss)) {
         if (tr->args->on_nan == ON_NAN_STOP) { /* on all ranks alike */
-            st = status_raise(STATUS_NUMERIC, "step %lld: loss %g, gradient norm %g; lower learning_rate, or set on_nan: skip. The last checkpoint "
-                              "is good", (long long)tr->global_step + 1, *loss, tr->last_norm);
+            st = status_raise(
+                STATUS_NUMERIC,
+                "step %lld: loss %g, gradient norm %g; lower learning_rate, or set on_nan: skip. The last checkpoint "
+                "is good",
+                (long long)tr->global_step + 1, *loss, tr->last_norm);
             TRY(trainer_agree(tr, st));
         }
         tr->skipped_steps++;
-        log_warning("step %lld is skipped: loss %g, gradient norm %g", (long long)tr->global_step + 1, *loss, tr->last_norm);
+        log_warning("step %lld is skipped: loss %g, gradient norm %g", (long long)tr->global_step + 1, *loss,
+                    tr->last_norm);
     } else {
         optimizer_step(tr->optimizer, gradients_weights(tr->gradients), gradients_reduced(tr->gradients),
                        clip_scale(tr->last_norm, tr->args->max_grad_norm), tr->last_rate, guard, tr->store);

@@ -1,5 +1,6 @@
-/* A token cache's file whose hash is right may still lie: everything that it tells of itself is checked before it is used.
- * (Found by the fuzz target: ids outside the range that the header tells were taken, and read past the embedding.) */
+/* A token cache's file whose hash is right may still lie: everything that it tells of itself is checked before it is
+ * used. (Found by the fuzz target: ids outside the range that the header tells were taken, and read past the
+ * embedding.) */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -108,7 +108,8 @@ static bool in_range(const CacheColumnInfo *info, const int32_t *x, int64_t n)
     return !outside;
 }
 
-/* An id is trusted to be below the vocabulary's size because dataset_range says so, not because somebody looks again. */
+/* An id is trusted to be below the vocabulary's size because dataset_range says so, not because somebody looks
+ * again. */
 static Status check_ranges(const Dataset *d, const char *path)
 {
     const CacheHeader *h = d->header;
@@ -117,7 +118,8 @@ static Status check_ranges(const Dataset *d, const char *path)
         const int c = (int)(i % h->columns);
         const Span s = h->columns == 1 ? (Span){d->data, (int64_t)(h->data_bytes / sizeof(int32_t))}
                                        : dataset_get(d, c, i / h->columns);
-        if (!in_range(&h->column[c], s.data, s.length)) return not_right(path, "a value outside the range that it tells");
+        if (!in_range(&h->column[c], s.data, s.length))
+            return not_right(path, "a value outside the range that it tells");
     }
     return OK;
 }

@@ -195,8 +195,8 @@ Status dataset_open_clm(const ClmSource *s, Dataset **out)
     const double begun = clock_seconds();
     Making making = {.source = s};
     const CacheColumn column = {.name = "input_ids", .length = s->block_size};
-    CacheRequest request = {.dir = s->cache_dir, .overwrite = s->overwrite_cache, .run = s->run, .columns = &column, .num_columns = 1,
-                            .make = make_blocks, .context = &making};
+    CacheRequest request = {.dir = s->cache_dir, .overwrite = s->overwrite_cache, .run = s->run, .columns = &column,
+                            .num_columns = 1, .make = make_blocks, .context = &making};
 
     *out = NULL;
     if (s->block_size < 1) RAISE(USAGE, "block_size %" PRId64 ": must be at least 1", s->block_size);

@@ -72,8 +72,8 @@ Status group_exchange(ProcessGroup *pg, const void *send, const size_t *send_byt
 /* Rank r's bytes[r] bytes at data + at[r] become everybody's. Under 2 GiB each. */
 Status group_all_gather_parts(ProcessGroup *pg, void *data, const size_t *bytes, const size_t *at);
 
-/* All ranks have the same hash, or all return STATUS_USAGE with a message that names `what` and the ranks and hosts that
- * differ from the majority (from rank 0 where there is none). */
+/* All ranks have the same hash, or all return STATUS_USAGE with a message that names `what` and the ranks and hosts
+ * that differ from the majority (from rank 0 where there is none). */
 Status group_check_equal(ProcessGroup *pg, const char *what, uint64_t hash);
 uint64_t group_hash(const void *data, size_t bytes); /* FNV-1a: for configs and short texts */
 /* All ranks bring how it went; all get the lowest failing rank's status and message ("rank 1 (host): …" before it on
