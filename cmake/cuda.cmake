@@ -36,12 +36,15 @@ function(hone_cuda_library)
   if(count GREATER 1)
     list(APPEND flags -gencode=arch=compute_${newest},code=compute_${newest})
   endif()
+  set(resources ${PROJECT_SOURCE_DIR}/cmake/nvcc_resources.sh)
   set(objects)
   foreach(source ${HONE_CUDA_SOURCES})
     get_filename_component(stem ${source} NAME_WE)
     set(object ${PROJECT_BINARY_DIR}/cuda/${stem}.o)
-    add_custom_command(OUTPUT ${object} DEPENDS ${source} DEPFILE ${object}.d COMMENT "nvcc ${stem}.cu" VERBATIM
-      COMMAND ${CMAKE_C_COMPILER_LAUNCHER} ${HONE_NVCC} ${flags} -MD -MF ${object}.d -c ${source} -o ${object})
+    add_custom_command(OUTPUT ${object} ${object}.resources DEPENDS ${source} ${resources} DEPFILE ${object}.d
+      COMMENT "nvcc ${stem}.cu" VERBATIM
+      COMMAND sh ${resources} ${stem} ${object}.resources ${CMAKE_C_COMPILER_LAUNCHER} ${HONE_NVCC} ${flags}
+              --resource-usage -MD -MF ${object}.d -c ${source} -o ${object})
     list(APPEND objects ${object})
   endforeach()
   file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/cuda)
