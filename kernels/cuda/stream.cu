@@ -34,7 +34,8 @@ static void *scratch(Stream *stream, int thread, int slot, size_t bytes)
     (void)thread;
     if (bytes <= s->scratch[slot].bytes && s->scratch[slot].data) return s->scratch[slot].data;
     size_t rounded = (bytes + 255) / 256 * 256;
-    cudaFree(s->scratch[slot].data); /* waits */
+    if (s->scratch[slot].data) sync(stream); /* what is queued may use it */
+    cudaFree(s->scratch[slot].data);
     s->scratch[slot].data = nullptr, s->scratch[slot].bytes = 0;
     if (!cuda_ok(stream, cudaMalloc(&s->scratch[slot].data, rounded ? rounded : 256), "scratch memory")) return nullptr;
     s->scratch[slot].bytes = rounded ? rounded : 256;
@@ -50,7 +51,11 @@ static void *allocate(Stream *s, size_t bytes)
     return nullptr;
 }
 
-static void release(Stream *s, void *memory) { cuda_ok(s, cudaFree(memory), "free"); }
+static void release(Stream *s, void *memory)
+{
+    sync(s);
+    cuda_ok(s, cudaFree(memory), "free");
+}
 
 static const StreamBackend backend = {free_stream, sync, scratch, allocate, release, true};
 
