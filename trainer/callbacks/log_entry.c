@@ -64,6 +64,12 @@ void logentry_to_json(const LogEntry *e, Text *out)
     text_add(out, "}", 1);
 }
 
+/* Kept for the files: where the bar shows them, or where they would make a line too long to read. */
+static bool hidden_on_console(const char *key)
+{
+    return strcmp(key, "step") == 0 || strcmp(key, "total_flos") == 0 || strncmp(key, "communication_", 14) == 0;
+}
+
 /* As Python's f"{value:.4g}", which writes nan and inf in small letters as C does. */
 void logentry_to_console(const LogEntry *e, Text *out)
 {
@@ -71,7 +77,7 @@ void logentry_to_console(const LogEntry *e, Text *out)
     text_add(out, "{", 1);
     for (int i = 0; i < e->count; i++) {
         const LogValue *v = &e->values[i];
-        if (strcmp(v->key, "step") == 0 || strcmp(v->key, "total_flos") == 0) continue;
+        if (hidden_on_console(v->key)) continue;
         text_printf(out, "%s'%s': ", first ? "" : ", ", v->key);
         if (v->integer) text_printf(out, "%lld", (long long)v->value);
         else if (isnan(v->value)) text_printf(out, "'nan'");

@@ -3,6 +3,7 @@
  * resumed from, which has a smaller serial, needs no protection of its own any more. */
 #include <string.h>
 
+#include "trainer/base/log.h"
 #include "trainer/checkpoint/checkpoint_internal.h"
 
 Status rotate(CheckpointStore *store, Arena *arena, int64_t best_step)
@@ -29,6 +30,8 @@ Status rotate(CheckpointStore *store, Arena *arena, int64_t best_step)
             best_kept |= is_best;
         } else {
             TRY(trash(arena, store->dir, list[i].name));
+            log_info("removed %s/%s (save_total_limit: %lld)", store->dir, list[i].name,
+                     (long long)store->save_total_limit);
         }
     }
 done:

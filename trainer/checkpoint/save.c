@@ -133,8 +133,6 @@ Status checkpoint_wait(CheckpointStore *store)
             log_error("%s was not saved: %s", job->final, message);
             status_raise(st, "%s", message);
         }
-    } else if (store_is_first(store)) {
-        log_info("saved %s in %.1f s", job->final, job->seconds);
     }
     if (st == OK) store->saved_step = job->step;
     store->job = NULL;

@@ -137,6 +137,7 @@ static Status finish_first(SaveJob *job)
     TRY(manifest_write(job->temporary, &m));
     if (store->group.size > 1) TRY(peers_clear(job));
     TRY(publish(job));
+    log_info("saved %s in %.1f s", job->final, clock_seconds() - job->begun_s);
     if (rotate(store, job->arena, job->best_step) != OK) /* the save itself is good */
         log_warning("an old checkpoint could not be removed: %s", status_message());
 done:
