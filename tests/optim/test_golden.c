@@ -100,7 +100,8 @@ static void optimizers_take_torchs_steps(void **state)
     (void)state;
     static const char *const names[] = {"adamw", "adamw_decay", "sgd", "sgd_momentum_decay", "sgd_nesterov"};
     for (unsigned isa = ISA_BASE; isa <= ISA_AVX512; isa <<= 1)
-        for (size_t i = 0; (isa_detect() & isa) && i < sizeof names / sizeof *names; i++) check(names[i], kernels_cpu(isa));
+        for (size_t i = 0; (isa_detect() & isa) && i < sizeof names / sizeof *names; i++)
+            check(names[i], kernels_cpu(isa));
 }
 
 static void clipping_is_torchs(void **state)
