@@ -17,8 +17,8 @@ train 1 whole; must 0 "unbroken"
 equal "what it leaves" "$(checkpoints whole)" "checkpoint-12 checkpoint-4 checkpoint-8"
 files=$(ls "$dir/whole/checkpoint-12")
 equal "files of a checkpoint" "$(echo $files)" \
-    "MANIFEST.json config.json model.safetensors optimizer.safetensors rng_state.json scheduler.json tokenizer.json \
-tokenizer_config.json trainer_state.json training_args.json"
+    "MANIFEST.json config.json generation_config.json model.safetensors optimizer.safetensors rng_state.json \
+scheduler.json tokenizer.json tokenizer_config.json trainer_state.json training_args.json"
 sums() { (cd "$dir/$1" && sha256sum checkpoint-4/* checkpoint-8/*); }
 for file in $files; do
     for damage in cut_short flip lose grow; do
