@@ -107,6 +107,75 @@ static void overrides_are_names_and_values(void **state)
     cJSON_Delete(config);
 }
 
+static void assert_override_refused(const char *overrides, const char *word)
+{
+    cJSON *config;
+    if (model_config_make("gpt2", overrides, &config) != STATUS_USAGE) fail_msg("%s: not refused", overrides);
+    if (!strstr(status_message(), "config_overrides: ") || !strstr(status_message(), word))
+        fail_msg("%s: \"%s\" has no \"%s\"", overrides, status_message(), word);
+}
+
+/* As transformers' update_from_string. */
+static void overrides_of_keys_that_the_type_lacks_or_of_a_wrong_type_are_refused(void **state)
+{
+    (void)state;
+    assert_override_refused("n_layers=3", "gpt2 has no `n_layers`; did you mean `n_layer`?");
+    assert_override_refused("n_embd=4,vocabsize=3", "did you mean `vocab_size`?");
+    assert_override_refused("tie_words_embeddings=true", "did you mean `tie_word_embeddings`?");
+    assert_override_refused("layers=3", "it has activation_function, ");
+    assert_override_refused("layers=3", ", tie_word_embeddings");
+    assert_override_refused("num_hidden_layer=3", "did you mean `num_hidden_layers`?");
+    assert_override_refused("N_LAYER=3", "gpt2 has no `N_LAYER`");
+    assert_override_refused("model_type=llama", "config_name");
+    assert_override_refused("id2label={}", "config_name");
+    static const char *const integers[] = {"", "x", "2.0", "1e3", "true", "null", "3 ", "99999999999999999999",
+                                           "9007199254740993"};
+    char pair[100];
+    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++) {
+        snprintf(pair, sizeof pair, "n_layer=%s", integers[i]);
+        assert_override_refused(pair, "must be an integer");
+    }
+    assert_override_refused("n_inner=x", "must be an integer or null");
+    assert_override_refused("resid_pdrop=a", "must be a number");
+    assert_override_refused("scale_attn_weights=2", "must be true or false");
+    assert_override_refused("scale_attn_weights=null", "must be true or false");
+    assert_override_refused("activation_function=", "must be a text");
+}
+
+static void overrides_are_typed_by_their_key(void **state)
+{
+    (void)state;
+    cJSON *config;
+    Text text = {0};
+    assert_int_equal(model_config_make("gpt2",
+                                       "num_hidden_layers=2,hidden_size=8,n_head=1,resid_pdrop=0,use_cache=N,"
+                                       "tie_word_embeddings=YES,bos_token_id=-1,summary_type=1,n_inner=16,n_inner=null",
+                                       &config), OK);
+    json_add(&text, config, 0, true);
+    assert_string_equal(text.data,
+                        "{\"bos_token_id\": -1, \"model_type\": \"gpt2\", \"n_embd\": 8, \"n_head\": 1, "
+                        "\"n_inner\": null, \"n_layer\": 2, \"resid_pdrop\": 0.0, \"summary_type\": \"1\", "
+                        "\"tie_word_embeddings\": true, \"use_cache\": false}");
+    text_free(&text);
+    cJSON_Delete(config);
+}
+
+/* A key that model_new reads, or that a file of the reference's has, can be named. */
+static void every_key_of_a_config_file_is_known(void **state)
+{
+    (void)state;
+    cJSON *file, *config;
+    assert_int_equal(model_config_read(FIXTURES "/models/gpt2_tiny", &file), OK);
+    for (const cJSON *item = file->child; item; item = item->next) {
+        char pair[100];
+        snprintf(pair, sizeof pair, "%s=?", item->string);
+        Status st = model_config_make("gpt2", pair, &config);
+        if (st == OK) cJSON_Delete(config);
+        else if (strstr(status_message(), "has no")) fail_msg("%s", status_message());
+    }
+    cJSON_Delete(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +184,9 @@ int main(void)
         cmocka_unit_test(a_config_without_its_type_is_refused),
         cmocka_unit_test(a_key_that_differs_in_case_is_another_key),
         cmocka_unit_test(overrides_are_names_and_values),
+        cmocka_unit_test(overrides_of_keys_that_the_type_lacks_or_of_a_wrong_type_are_refused),
+        cmocka_unit_test(overrides_are_typed_by_their_key),
+        cmocka_unit_test(every_key_of_a_config_file_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/base/nearest.h"
+
 #define KEY_GROUP_ADDRESS(name) &keys_##name,
 static const KeyGroup *const groups[] = {KEY_GROUPS(KEY_GROUP_ADDRESS)};
 enum { GROUPS = sizeof groups / sizeof *groups, NAME_MAX = 64 };
@@ -37,42 +39,17 @@ const Key *key_find(const char *name)
     return NULL;
 }
 
-/* Edits (insert, delete, replace, swap of neighbours) from a to b; both shorter than NAME_MAX. */
-static int distance(const char *a, const char *b)
-{
-    int rows[3][NAME_MAX + 1], *old = rows[0], *last = rows[1], *row = rows[2];
-    int n = (int)strlen(b);
-    for (int j = 0; j <= n; j++) last[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int best = last[j - 1] + (a[i - 1] != b[j - 1]);
-            if (last[j] + 1 < best) best = last[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && old[j - 2] + 1 < best)
-                best = old[j - 2] + 1;
-            row[j] = best;
-        }
-        int *free_row = old;
-        old = last, last = row, row = free_row;
-    }
-    return last[n];
-}
-
 const char *key_nearest(const char *name)
 {
-    char plain[NAME_MAX];
+    char plain[NEAREST_BYTES];
     size_t length = strlen(name);
     const Key *key;
-    const char *nearest = NULL;
+    Nearest n;
     if (length >= sizeof plain) return NULL;
     for (size_t i = 0; i <= length; i++) plain[i] = name[i] == '-' ? '_' : name[i];
-    int least = length < 4 ? 2 : (int)length / 3 + 1; /* as many edits as a third of the name are another name */
-    for (int i = 0; (key = key_at(i)); i++) {
-        int edits = distance(plain, key->name);
-        if (edits < least) least = edits, nearest = key->name;
-    }
-    return nearest;
+    nearest_start(&n, plain);
+    for (int i = 0; (key = key_at(i)); i++) nearest_try(&n, key->name);
+    return n.word;
 }
 
 int choice_find(const char *choices, const char *value, size_t length)

@@ -1,5 +1,4 @@
-/* config.json: read, made from scratch, and written again. */
-#include <stdlib.h>
+/* config.json: read, and written again. */
 #include <string.h>
 
 #include "trainer/models/model.h"
@@ -42,46 +41,6 @@ done:
         *out = NULL;
     }
     arena_free(arena);
-    return st;
-}
-
-/* The type of an override's value: a number, true, false, null, or a text. */
-static cJSON *override_value(const char *text)
-{
-    char *end;
-    if (strcmp(text, "true") == 0 || strcmp(text, "True") == 0) return cJSON_CreateTrue();
-    if (strcmp(text, "false") == 0 || strcmp(text, "False") == 0) return cJSON_CreateFalse();
-    if (strcmp(text, "null") == 0 || strcmp(text, "None") == 0) return cJSON_CreateNull();
-    long long integer = strtoll(text, &end, 10);
-    if (*text && !*end) return json_new_int(integer);
-    double real = strtod(text, &end);
-    return *text && !*end ? json_new_real(real) : cJSON_CreateString(text);
-}
-
-Status model_config_make(const char *model_type, const char *overrides, cJSON **out)
-{
-    Status st = OK;
-    char *text = NULL;
-    cJSON *config = cJSON_CreateObject();
-    if (!config || !cJSON_AddStringToObject(config, "model_type", model_type) ||
-        !(text = strdup(overrides ? overrides : "")))
-        RAISE(MEMORY, "out of memory");
-    char *rest = text;
-    for (char *pair = strtok_r(text, ",", &rest); pair; pair = strtok_r(NULL, ",", &rest)) {
-        while (*pair == ' ') pair++;
-        char *equals = strchr(pair, '=');
-        if (!equals || equals == pair) RAISE(USAGE, "config_overrides: `%s` is not key=value", pair);
-        *equals = '\0';
-        if (pair[strspn(pair, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")])
-            RAISE(USAGE, "config_overrides: `%s` is not the name of a key; it has letters, digits and _ only", pair);
-        cJSON_DeleteItemFromObjectCaseSensitive(config, pair);
-        if (!cJSON_AddItemToObject(config, pair, override_value(equals + 1))) RAISE(MEMORY, "out of memory");
-    }
-    *out = config;
-    config = NULL;
-done:
-    cJSON_Delete(config);
-    free(text);
     return st;
 }
 

@@ -149,6 +149,37 @@ done:
     return st;
 }
 
+/* GPT2Config's, of transformers 5.23; summary_* belong to a head for pairs of choices. */
+static const ModelSetting settings[] = {
+    {.name = "activation_function", .type = SETTING_TEXT},
+    {.name = "add_cross_attention", .type = SETTING_BOOL},
+    {.name = "attn_pdrop", .type = SETTING_REAL},
+    {.name = "embd_pdrop", .type = SETTING_REAL},
+    {.name = "initializer_range", .type = SETTING_REAL},
+    {.name = "layer_norm_epsilon", .type = SETTING_REAL},
+    {.name = "n_embd", .type = SETTING_INT},
+    {.name = "n_head", .type = SETTING_INT},
+    {.name = "n_inner", .type = SETTING_INT_OR_NULL},
+    {.name = "n_layer", .type = SETTING_INT},
+    {.name = "n_positions", .type = SETTING_INT},
+    {.name = "reorder_and_upcast_attn", .type = SETTING_BOOL},
+    {.name = "resid_pdrop", .type = SETTING_REAL},
+    {.name = "scale_attn_by_inverse_layer_idx", .type = SETTING_BOOL},
+    {.name = "scale_attn_weights", .type = SETTING_BOOL},
+    {.name = "summary_activation", .type = SETTING_TEXT_OR_NULL},
+    {.name = "summary_first_dropout", .type = SETTING_REAL},
+    {.name = "summary_proj_to_labels", .type = SETTING_BOOL},
+    {.name = "summary_type", .type = SETTING_TEXT},
+    {.name = "summary_use_proj", .type = SETTING_BOOL},
+    {.name = "use_cache", .type = SETTING_BOOL},
+    {.name = "vocab_size", .type = SETTING_INT},
+    {.name = "hidden_size", .type = SETTING_INT, .stands_for = "n_embd"},
+    {.name = "max_position_embeddings", .type = SETTING_INT, .stands_for = "n_positions"},
+    {.name = "num_attention_heads", .type = SETTING_INT, .stands_for = "n_head"},
+    {.name = "num_hidden_layers", .type = SETTING_INT, .stands_for = "n_layer"},
+    {.name = NULL},
+};
+
 const ModelType model_gpt2 = {
     .name = "gpt2",
     .architecture = "GPT2LMHeadModel",
@@ -157,5 +188,6 @@ const ModelType model_gpt2 = {
     .forward = forward,
     .prefix = "transformer.",
     .ignored = (const char *const[]){".attn.bias", ".attn.masked_bias", NULL},
+    .settings = settings,
     .counts_all_labels = true,
 };

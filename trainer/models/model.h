@@ -14,6 +14,22 @@
 
 typedef struct Model Model;
 
+/* A key of a type's config that config_overrides may set, whether or not it changes anything here. */
+typedef enum SettingType {
+    SETTING_BOOL,
+    SETTING_INT,
+    SETTING_INT_OR_NULL,
+    SETTING_REAL,
+    SETTING_TEXT,
+    SETTING_TEXT_OR_NULL,
+    SETTING_FIXED /* known, and not to be set so */
+} SettingType;
+typedef struct ModelSetting {
+    const char *name;
+    SettingType type;
+    const char *stands_for; /* another name of this one (transformers' attribute_map); NULL: a name of its own */
+} ModelSetting;
+
 typedef struct ModelType {
     const char *name;         /* config.json's model_type */
     const char *architecture; /* the class with a language model's head */
@@ -24,6 +40,7 @@ typedef struct ModelType {
     Tensor *(*forward)(Tape *t, const Model *m, const Batch *batch); /* the final hidden states */
     const char *prefix;             /* names may lack it in old files */
     const char *const *ignored;     /* ends of names of buffers in old files, NULL-terminated */
+    const ModelSetting *settings;   /* of its config, besides those of all types; ends with a NULL name */
     bool counts_all_labels; /* the Hugging Face Trainer counts a sequence's first label too (trainer_semantics.md, 4) */
 } ModelType;
 
@@ -42,7 +59,8 @@ struct Model {
 Status model_new(cJSON *config, const char *where, Model **out);
 /* config.json of a model directory. */
 Status model_config_read(const char *dir, cJSON **out);
-/* A config of the type's defaults with "k=v,k=v" changed: training from scratch. */
+/* A config of the type's defaults with "k=v,k=v" changed: training from scratch. A key that the type does not have is
+ * refused with the nearest one, a value that is not of the key's type with what it must be. */
 Status model_config_make(const char *model_type, const char *overrides, cJSON **out);
 void model_free(Model *m);
 /* Every parameter by its name, converted to f32; what is missing, unexpected or of a wrong shape is listed whole in one
