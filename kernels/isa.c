@@ -2,6 +2,7 @@
  * registers are saved), narrowed by HONE_ISA for tests and comparisons. */
 #include <cpuid.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@ static bool has_f16c(void)
     return __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 }
 
-static unsigned isa_of_cpu(void)
+unsigned isa_of_cpu(void)
 {
     unsigned isa = ISA_BASE;
     __builtin_cpu_init();
@@ -36,6 +37,21 @@ unsigned isa_detect(void)
     if (narrow && !strcmp(narrow, "base")) isa &= ISA_BASE;
     if (narrow && !strcmp(narrow, "avx2")) isa &= ISA_BASE | ISA_AVX2;
     return isa;
+}
+
+bool isa_allowed(const char *wanted, unsigned has, char why[ISA_WHY_BYTES])
+{
+    static const unsigned all[] = {ISA_BASE, ISA_AVX2, ISA_AVX512};
+    if (!wanted || !*wanted) return true;
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(wanted, isa_name(all[i])) != 0) continue;
+        if (has & all[i]) return true;
+        snprintf(why, ISA_WHY_BYTES, "HONE_ISA is %s, which this CPU lacks; it has %s%s; choose one, or unset HONE_ISA",
+                 wanted, isa_name(ISA_BASE), has & ISA_AVX2 ? " and avx2" : " alone");
+        return false;
+    }
+    snprintf(why, ISA_WHY_BYTES, "HONE_ISA is `%.50s`; it may be base, avx2 or avx512, or unset", wanted);
+    return false;
 }
 
 const char *isa_name(unsigned isa)

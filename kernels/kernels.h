@@ -200,7 +200,12 @@ typedef struct Kernels {
 
 /* Instruction sets of the CPU backend. */
 enum { ISA_BASE = 1, ISA_AVX2 = 2, ISA_AVX512 = 4 };
+unsigned isa_of_cpu(void);
 unsigned isa_detect(void); /* what this CPU has, narrowed by HONE_ISA=base|avx2|avx512 */
+/* Whether HONE_ISA asks for something that is there; `wanted`: its value, NULL or "" when unset; `has`: isa_of_cpu().
+ * why: what is wrong and what to do. Programs refuse what isa_detect would pass over. */
+enum { ISA_WHY_BYTES = 200 };
+bool isa_allowed(const char *wanted, unsigned has, char why[ISA_WHY_BYTES]);
 const char *isa_name(unsigned isa);
 const Kernels *kernels_cpu(unsigned isa);
 

@@ -1,4 +1,5 @@
 /* Ranks, cores, kernels. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/gemm.h"
@@ -10,9 +11,11 @@
 Status machine_open(const TrainingArguments *args, Machine *m)
 {
     Status st = OK;
+    char why[ISA_WHY_BYTES];
     *m = (Machine){.group = m->group};
     if (args->device == DEVICE_CHOICE_CUDA)
         RAISE(USAGE, "device: cuda: this build has no CUDA backend; write device: cpu");
+    if (!isa_allowed(getenv("HONE_ISA"), isa_of_cpu(), why)) RAISE(USAGE, "%s", why);
     TRY(signals_block()); /* before MPI starts threads */
     if (!m->group) TRY(group_open(&m->group));
     TRY(signals_open(args->max_time, timing_process_start()));

@@ -159,6 +159,13 @@ for option in "--learning_rate nan" "--seed -1" "--max_steps 1e400" "--block_siz
     fresh; refused "option $option" "${1#--}|learning_rate" "${train[@]}" --dry_run "$@"
 done
 
+for overrides in n_layers=3 n_layer=x n_embd=1.5 tie_word_embeddings=2 model_type=llama; do
+    fresh
+    refused "overrides $overrides" 'config_overrides: .*(did you mean `n_layer`|must be|cannot be set)' train --model_type gpt2 \
+        --config_overrides "$overrides" --tokenizer_name "$dir/m" --train_file "$dir/data/text.txt" --output_dir "$dir/out" --dry_run
+    [ "$status" = 2 ] || fail "overrides $overrides: status $status, not 2"
+done
+
 # ---- the token cache: damaged, it is made again ----
 fresh
 caches() { ls "$dir/cache"/*.tokens; }
@@ -189,12 +196,20 @@ done
 
 # ---- variables of the environment that launchers and users set ----
 fresh
-for setting in OMP_NUM_THREADS=abc OMP_NUM_THREADS=99999999999999999999 OMP_NUM_THREADS=-1 OMP_NUM_THREADS= HONE_ISA=none \
+for setting in OMP_NUM_THREADS=abc OMP_NUM_THREADS=99999999999999999999 OMP_NUM_THREADS=-1 OMP_NUM_THREADS= HONE_ISA= HONE_ISA=base \
     OMPI_COMM_WORLD_SIZE=abc OMPI_COMM_WORLD_SIZE=-3 SLURM_STEP_NUM_TASKS= HONE_SHM=maybe TMPDIR=/nonexistent; do
     env "$setting" "$hone" "${train[@]}" --dry_run >"$dir/stdout" 2>"$dir/err" || fail "$setting: status $?"
     cmp -s "$dir/good" "$dir/stdout" || fail "$setting: other samples"
     grep -qE 'Sanitizer|runtime error' "$dir/err" && fail "$setting: a sanitizer speaks"
 done
+
+# an instruction set is asked for on purpose: another one in its place would mislead
+export HONE_ISA=none
+refused "HONE_ISA=none" "HONE_ISA is .none.; it may be base, avx2 or avx512" "${train[@]}" --dry_run
+[ "$status" = 2 ] || fail "HONE_ISA=none: status $status, not 2"
+refused "HONE_ISA=none, pipeline" "HONE_ISA is .none." pipeline text-generation --model "$dir/m" x
+[ "$status" = 2 ] || fail "HONE_ISA=none, pipeline: status $status, not 2"
+unset HONE_ISA
 
 echo "$cases refusals, $failures failures"
 exit $((failures > 0))

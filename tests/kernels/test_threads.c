@@ -175,6 +175,26 @@ static void instruction_sets_can_be_narrowed(void **state)
     assert_string_equal(kernels_cpu(ISA_BASE | ISA_AVX2)->name, "cpu/avx2");
 }
 
+static void instruction_sets_that_are_not_there_are_refused(void **state)
+{
+    (void)state;
+    char why[ISA_WHY_BYTES] = "";
+    const unsigned avx2 = ISA_BASE | ISA_AVX2, all = avx2 | ISA_AVX512;
+    assert_true(isa_allowed(NULL, ISA_BASE, why) && isa_allowed("", ISA_BASE, why) && isa_allowed("base", all, why));
+    assert_true(isa_allowed("avx2", avx2, why) && isa_allowed("avx512", all, why));
+    assert_true(isa_allowed(isa_name(isa_of_cpu()), isa_of_cpu(), why));
+    assert_string_equal(why, "");
+    assert_false(isa_allowed("avx512", avx2, why));
+    assert_non_null(strstr(why, "avx512, which this CPU lacks; it has base and avx2"));
+    assert_false(isa_allowed("avx2", ISA_BASE, why));
+    assert_non_null(strstr(why, "it has base alone"));
+    static const char *const unknown[] = {"AVX2", "avx", "avx512f", "base ", "none", "0"};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        assert_false(isa_allowed(unknown[i], all, why));
+        assert_non_null(strstr(why, "base, avx2 or avx512"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +206,7 @@ int main(void)
         cmocka_unit_test(scratch_is_aligned_kept_and_apart),
         cmocka_unit_test(scratch_that_cannot_be_had_is_said_and_survivable),
         cmocka_unit_test(instruction_sets_can_be_narrowed),
+        cmocka_unit_test(instruction_sets_that_are_not_there_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

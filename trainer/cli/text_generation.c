@@ -96,6 +96,8 @@ static Status open_model(TextGeneration *t)
     Status st = OK;
     cJSON *config;
     Binding binding;
+    char why[ISA_WHY_BYTES];
+    if (!isa_allowed(getenv("HONE_ISA"), isa_of_cpu(), why)) RAISE(USAGE, "%s", why);
     TRY(group_open(&t->group));
     if (t->group->size > 1) RAISE(USAGE, "a pipeline runs alone: start it without mpirun");
     TRY(binding_apply(t->group, (int)t->num_threads, &binding));
