@@ -121,6 +121,11 @@ static void wrong_types_and_values_are_named(void **state)
         assert_int_equal(resolve(cases[i].json, NULL, true), STATUS_USAGE);
         told(cases[i].says);
     }
+    assert_ok(resolve("{\"temperature\": 0, \"do_sample\": false}", NULL, true)); /* nothing is drawn */
+    assert_ok(resolve(NULL, "{\"temperature\": 0, \"do_sample\": false}", true));
+    assert_int_equal(resolve("{\"do_sample\": true}", "{\"temperature\": 0, \"do_sample\": false}", true),
+                     STATUS_FORMAT);
+    told("set do_sample to false");
     assert_ok(resolve(NULL, "{\"pad_token_id\": -1, \"eos_token_id\": -1}", true)); /* "none" in old files */
     assert_int_equal(config.eos_count, 0);
 }
@@ -143,8 +148,8 @@ static void arguments_are_read_by_their_type(void **state)
     assert_int_equal(generation_settings_put(call, "top_k", ""), STATUS_USAGE);
     assert_int_equal(generation_settings_put(call, "top_q", "1"), STATUS_USAGE);
     assert_int_equal(generation_settings_put(call, "eos_token_id", "[5,"), STATUS_FORMAT);
-    assert_int_equal(generation_settings_put(call, "temperature", "0"), STATUS_USAGE);
-    told("do_sample");
+    assert_int_equal(generation_settings_put(call, "temperature", "-1"), STATUS_USAGE);
+    told("temperature must be");
     cJSON_Delete(call);
 }
 

@@ -127,6 +127,27 @@ static void scores_that_allow_no_token_are_errors(void **state)
     logits_close(&l);
 }
 
+/* Too near 0, as f32: all scores become -inf, or the largest inf. */
+static void a_temperature_that_leaves_no_scores_is_an_error(void **state)
+{
+    static const float signs[] = {-1, 1, 0};
+    GenerationConfig config;
+    Logits l;
+    int32_t ids[] = {0}, id;
+    (void)state;
+    assert_ok(generation_config_resolve(NULL, NULL, "", false, &config));
+    config.do_sample = true;
+    assert_ok(logits_open(3, &l));
+    for (int i = 0; i < 9; i++) {
+        config.temperature = i < 3 ? 1e-300 : 1e-40;
+        config.top_k = i < 6 ? 0 : 2;
+        for (int j = 0; j < 3; j++) l.scores[j] = signs[i % 3] == 0 ? (float)(j - 1) : signs[i % 3] * (float)(j + 1);
+        assert_int_equal(logits_choose(&l, &config, ids, 1, 1, 0, &id), STATUS_NUMERIC);
+        assert_non_null(strstr(status_message(), "temperature"));
+    }
+    logits_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +155,7 @@ int main(void)
         cmocka_unit_test(a_draw_follows_the_softmax),
         cmocka_unit_test(numbers_depend_on_seed_text_and_position),
         cmocka_unit_test(scores_that_allow_no_token_are_errors),
+        cmocka_unit_test(a_temperature_that_leaves_no_scores_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@ static const GenerationKey keys[] = {
     {"min_new_tokens", GENERATION_INT, IN(min_new_tokens), -1, 0, MOST, false, "no end before so many"},
     {"min_length", GENERATION_INT, IN(min_length), -1, 0, MOST, false, "the same, the prompt's tokens counted"},
     {"do_sample", GENERATION_BOOL, IN(do_sample), 0, 0, 1, false, "draw tokens (true); false: the likeliest each time"},
-    {"temperature", GENERATION_REAL, IN(temperature), 1, 0, MOST, true,
+    {"temperature", GENERATION_REAL, IN(temperature), 1, 0, MOST, false,
      "scores are divided by it before drawing (0.7)"},
     {"top_k", GENERATION_INT, IN(top_k), 0, 0, MOST, false, "draw from the k likeliest (50; 0: from all)"},
     {"top_p", GENERATION_REAL, IN(top_p), 1, 0, 1, false, "draw from the likeliest that make up p together (1)"},
@@ -118,11 +118,7 @@ static Status check_number(Status code, const char *where, const GenerationKey *
     const char *kind = integer ? "an integer" : "a number";
     if (x == key->off && key->type == GENERATION_INT) return OK; /* -1: as good as absent */
     if (isfinite(x) && in_range(key, x) && (!integer || x == trunc(x))) return OK;
-    if (key->least == 0 && key->above)
-        return wrong(code, where, key,
-                     x == 0 && strcmp(key->name, "temperature") == 0
-                         ? "above 0; for the likeliest token each time set do_sample to false"
-                         : "a number above 0");
+    if (key->least == 0 && key->above) return wrong(code, where, key, "a number above 0");
     if (key->most >= INT32_MAX)
         return status_raise(code, "%s%s%s must be %s, %.0f or more", where, *where ? ": " : "", key->name, kind,
                             key->least);
@@ -246,6 +242,15 @@ static Status refuse(const cJSON *call, const cJSON *model, const char *where)
     return OK;
 }
 
+/* 0 is fine where nothing is drawn. */
+static Status check_temperature(const cJSON *call, const char *where, const GenerationConfig *c)
+{
+    bool mine = has(call, "temperature");
+    if (!c->do_sample || c->temperature > 0) return OK;
+    return wrong(mine ? STATUS_USAGE : STATUS_FORMAT, mine ? "" : where, key_find("temperature"),
+                 "above 0; for the likeliest token each time set do_sample to false");
+}
+
 Status generation_config_resolve(const cJSON *call, const cJSON *model, const char *where, bool pipeline,
                                  GenerationConfig *out)
 {
@@ -263,6 +268,7 @@ Status generation_config_resolve(const cJSON *call, const cJSON *model, const ch
         else if (has(model, keys[i].name))
             TRY(store(STATUS_FORMAT, where, &keys[i], cJSON_GetObjectItemCaseSensitive(model, keys[i].name), out));
     }
+    TRY(check_temperature(call, where, out));
     if (pipeline && out->max_new_tokens < 0 && out->max_length < 0) out->max_new_tokens = 256;
     if (!out->do_sample && out->num_return_sequences > 1)
         RAISE(USAGE, "num_return_sequences %lld needs do_sample true: greedy search finds one answer",

@@ -92,15 +92,19 @@ static float kth_largest(Logits *l, int64_t k)
     return l->heap[0];
 }
 
+static float largest(const Logits *l)
+{
+    float most = -INFINITY;
+    for (int64_t i = 0; i < l->count; i++) most = l->candidates[i].score > most ? l->candidates[i].score : most;
+    return most;
+}
+
 /* The softmax's denominator; weights are exp(score - largest). */
 static double weigh(Logits *l)
 {
-    float largest = -INFINITY;
-    double sum = 0;
+    double sum = 0, most = (double)largest(l);
     for (int64_t i = 0; i < l->count; i++)
-        largest = l->candidates[i].score > largest ? l->candidates[i].score : largest;
-    for (int64_t i = 0; i < l->count; i++)
-        sum += l->candidates[i].weight = exp((double)l->candidates[i].score - (double)largest);
+        sum += l->candidates[i].weight = exp((double)l->candidates[i].score - most);
     return sum;
 }
 
@@ -203,6 +207,9 @@ Status logits_choose(Logits *l, const GenerationConfig *c, const int32_t *ids, i
         return OK;
     }
     logits_warp(l, c);
+    if (!l->count || largest(l) == INFINITY)
+        RAISE(NUMERIC, "a temperature of %g leaves no finite scores: raise it, or set do_sample to false",
+              c->temperature);
     *out = logits_draw(l, logits_uniform(c->seed, number, length));
 done:
     return st;
