@@ -79,7 +79,7 @@ run; expect "tasks are listed" 0 '^text-generation ' out
 run speech; expect "an unknown task" 2 'no task `speech`; tasks are text-generation' err
 run text-generation --help; expect "help of a task" 0 '^  --max_new_tokens' out
 run text-generation A; expect "no model" 2 '\-\-model is missing' err
-run text-generation --top_p 2 --temperature 0 --top_k x A; expect "every problem in one go" 2 'top_p must be' err
+run text-generation --top_p 2 --temperature -1 --top_k x A; expect "every problem in one go" 2 'top_p must be' err
 expect "every problem in one go" 2 'temperature must be' err; expect "every problem in one go" 2 'top_k must be' err
 generate --num_beams 4 A; expect "no beam search" 2 'num_beams is not something hone has; .*greedy' err
 generate --do_sample false --num_return_sequences 2 A; expect "greedy search has one answer" 2 'num_return_sequences 2 needs do_sample' err
