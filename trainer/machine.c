@@ -18,7 +18,7 @@ Status machine_open(const TrainingArguments *args, Machine *m)
     if (!isa_allowed(getenv("HONE_ISA"), isa_of_cpu(), why)) RAISE(USAGE, "%s", why);
     TRY(signals_block()); /* before MPI starts threads */
     if (!m->group) TRY(group_open(&m->group));
-    TRY(signals_open(args->max_time, timing_process_start()));
+    TRY(signals_open(args->max_time, timing_process_start(), m->group->size));
     static const struct { const char *name; LogLevel level; } levels[] = {
         {"debug", LOG_DEBUG}, {"warning", LOG_WARNING}, {"error", LOG_ERROR}, {"critical", LOG_ERROR}};
     LogLevel level = LOG_INFO;

@@ -35,6 +35,7 @@ static Status stop_if_asked(Trainer *tr)
     int64_t asked = asked_to_stop(), step = tr->global_step;
     TRY(group_max_i64(tr->machine.group, &asked, 1));
     if (!asked) return OK;
+    stop_tell(reasons[asked]);
     TRY(settle(tr));
     if (step > 0 && checkpoint_saved_step(tr->store) != step) TRY(trainer_save(tr));
     TRY(settle(tr));

@@ -40,6 +40,7 @@ END
 ended() {
     [ "$status" -eq "$2" ] || fail "$1: status $status, wanted $2"
     [ "$seconds" -lt $limit ] || fail "$1: took $seconds s"
+    grep -q 'stopping after this step' log && fail "$1: a rank that is ended by the launcher promises a save"
     grep -lqs "$PWD/[r]un.yaml" /proc/[0-9]*/cmdline && fail "$1: a rank is left"
 }
 

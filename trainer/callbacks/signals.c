@@ -17,7 +17,8 @@
 #include "trainer/callbacks/timing.h"
 
 static _Atomic(const char *) reason;
-static atomic_bool closing;
+static atomic_bool closing, told; /* told: the line about the request is out */
+static bool of_several;           /* set before the waiter starts */
 static bool running, blocked; /* the main thread's */
 static pthread_t waiter;
 static double deadline; /* on timing_now's clock; 0: none */
@@ -53,7 +54,16 @@ void stop_request(const char *why)
 bool stop_requested(void) { return atomic_load_explicit(&reason, memory_order_relaxed) != NULL; }
 const char *stop_reason(void) { return atomic_load(&reason); }
 
-/* The first of INT and TERM asks; the second ends the process, as it would have without us. */
+static void tell(const char *why, const char *more)
+{
+    const char *over = strncmp(why, "max_", 4) == 0 ? " is over" : "";
+    if (!atomic_exchange(&told, true)) log_info("%s%s: stopping after this step and a save%s", why, over, more);
+}
+
+void stop_tell(const char *why) { tell(why, ""); }
+
+/* A launcher sends TERM also to end the ranks that are left when one has failed: then nothing is saved, and nothing
+ * may be promised. The first of INT and TERM asks; the second ends the process, as it would have without us. */
 static void take(int signal, int *urgent)
 {
     sigset_t set;
@@ -65,9 +75,9 @@ static void take(int signal, int *urgent)
         pthread_kill(pthread_self(), signal);
         return;
     }
-    if (!stop_requested())
-        log_info("%s: stopping after this step and a save%s", name,
-                 signal == SIGUSR1 ? "" : "; once more to stop at once, without a save");
+    if (!stop_requested() && signal == SIGUSR1) stop_tell(name);
+    else if (!stop_requested() && !(of_several && signal == SIGTERM))
+        tell(name, "; once more to stop at once, without a save");
     stop_request(name);
 }
 
@@ -92,19 +102,20 @@ static void *wait_for_signals(void *unused)
         if (atomic_load(&closing)) break; /* signals_close's own USR1 */
         if (signal > 0) take(signal, &urgent);
         if (deadline > 0 && timing_now() >= deadline && !stop_requested()) {
-            log_info("max_time is over: stopping after this step and a save");
+            stop_tell("max_time");
             stop_request("max_time");
         }
     }
     return unused;
 }
 
-Status signals_open(double max_time, double started)
+Status signals_open(double max_time, double started, int ranks)
 {
     Status st = OK;
     if (running) RAISE(BUG, "signals are waited for already");
     TRY(signals_block());
     deadline = max_time > 0 ? started + max_time : 0;
+    of_several = ranks > 1;
     atomic_store(&closing, false);
     int error = pthread_create(&waiter, NULL, wait_for_signals, NULL);
     if (error) RAISE(IO, "cannot start the thread that waits for signals: %s", strerror(error));
@@ -131,4 +142,5 @@ void signals_close(void)
         blocked = false;
     }
     atomic_store(&reason, NULL);
+    atomic_store(&told, false);
 }

@@ -16,12 +16,15 @@
 /* Blocks TERM, INT, USR1 in this thread and those it starts. Before MPI_Init and before any thread. */
 Status signals_block(void);
 /* Starts the waiting thread, after signals_block. max_time: seconds from `started` (timing_now()); <= 0: no limit.
- * Once a process, until signals_close. */
-Status signals_open(double max_time, double started);
+ * ranks: of the run; with several, SIGTERM is told of by stop_tell alone, because a launcher sends it also to the ranks
+ * that are left when one has failed. Once a process, until signals_close. */
+Status signals_open(double max_time, double started, int ranks);
 /* This rank was asked to stop, or its time is up. Cheap: any thread, after each update. */
 bool stop_requested(void);
 /* Why: "SIGUSR1", "SIGTERM", "SIGINT", "max_time"; NULL while not asked. Another rank's request is not known here. */
 const char *stop_reason(void);
+/* The ranks have agreed to stop, because of `why`: says so, unless it was said when the request came. */
+void stop_tell(const char *why);
 /* Asks for a stop from inside: tests. reason: a literal. */
 void stop_request(const char *reason);
 /* Ends the thread, forgets the request, gives TERM and INT their old meaning. USR1 stays blocked: a request that
