@@ -58,6 +58,14 @@ static double mean_loss(const TrainingArguments *a, const Part *parts, int64_t c
     return sum / weight;
 }
 
+/* That it gets on is seen by the batch: the step stays the same for as long as an evaluation takes. */
+static void report_batch(Trainer *tr, int64_t done)
+{
+    char phase[32];
+    snprintf(phase, sizeof phase, "evaluate %lld", (long long)done + 1);
+    heartbeat_report(tr->heartbeat, tr->global_step, phase);
+}
+
 Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
 {
     Status st = OK;
@@ -72,7 +80,7 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
     Part *parts = calloc((size_t)count + 1, sizeof *parts);
     if (!parts) RAISE(MEMORY, "out of memory");
     if (!count) RAISE(USAGE, "nothing to evaluate: %lld examples give no batch", (long long)plan.n);
-    heartbeat_report(tr->heartbeat, tr->global_step, "evaluate");
+    report_batch(tr, 0);
     TRY(loader_new(&config, &loader));
     progress_part_begin(tr->progress, "evaluate", eval_plan_rank_batches(&plan));
     for (const Step *step;;) {
@@ -80,6 +88,7 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
         if (!step) break;
         TRY(evaluate_batch(tr, &step->micro[0], &parts[step->update]));
         progress_part_step(tr->progress, ++done);
+        report_batch(tr, done);
     }
     progress_part_end(tr->progress);
     TRY(gather(tr, parts, count));
@@ -111,9 +120,9 @@ done:
 Status trainer_eval(const TrainingArguments *args, Arena *arena)
 {
     Status st = OK;
-    Trainer tr = {.args = args, .arena = arena, .started = timing_now()};
+    Trainer tr;
     LogEntry entry = {0};
-    state_init(&tr.state);
+    trainer_init(&tr, args, arena);
     TRY(trainer_open(&tr, false));
     if (stop_requested()) RAISE(STOPPED, "stopped by %s before the evaluation", stop_reason());
     signals_close(); /* there is nothing to save: from here on a signal ends the program */
