@@ -74,7 +74,9 @@ Status trainer_resume(Trainer *tr)
     stay_stopped(tr);
     if (tr->args->ignore_data_skip)
         tr->sampler_config.skip = tr->global_step % sampler_updates_per_epoch(&tr->sampler_config);
-    log_info("resumed from %s at step %lld of %lld", from.path, (long long)tr->global_step, (long long)tr->max_steps);
+    log_info("resumed from %s at step %lld of %lld%s", from.path, (long long)tr->global_step, (long long)tr->max_steps,
+             tr->args->overwrite_output_dir && strcmp(spec, "true") == 0
+                 ? ": resume_from_checkpoint wins over overwrite_output_dir; leave it out to start afresh" : "");
 done:
     return st;
 }

@@ -54,7 +54,7 @@ static const Key keys[] = {
         "hone's own: evaluations without gain before stopping; 0: never."),
     REAL("early_stopping_threshold", early_stopping_threshold, 0.0, AT_LEAST(0), "hone's own: what counts as a gain."),
     TEXT("resume_from_checkpoint", resume_from_checkpoint,
-         "A checkpoint, or true: the newest in output_dir, if there is one."),
+         "A checkpoint, or true: the newest in output_dir, if there is one, also with overwrite_output_dir."),
     BOOL("ignore_data_skip", ignore_data_skip, false, "Resume at the start of the epoch."),
     LATER("save_on_each_node", BOOL, "false", "Each node writes its own copy.", "rank 0 writes one copy; leave it out"),
     LATER("enable_jit_checkpoint", BOOL, "false", "On SIGTERM save and stop.",
