@@ -21,7 +21,8 @@ __attribute__((format(printf, 3, 4))) static void add(Notes *n, const char *key,
 static void describe_machine(const Trainer *tr, char text[NOTE_BYTES])
 {
     if (tr->args->full_determinism) snprintf(text, NOTE_BYTES, "any ranks, %s", tr->machine.k->name);
-    else snprintf(text, NOTE_BYTES, "%d ranks, %s", tr->machine.group->size, tr->machine.k->name);
+    else snprintf(text, NOTE_BYTES, "%d rank%s, %s", tr->machine.group->size, tr->machine.group->size == 1 ? "" : "s",
+                  tr->machine.k->name);
 }
 
 static int64_t samples_per_update(const Trainer *tr)

@@ -1,4 +1,5 @@
 /* Opening what a run needs, in two halves: what each rank does alone (then all agree), and what they do together. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,15 +39,26 @@ done:
     return st;
 }
 
+/* "337 thousand", "124.4 million", "1.56 billion". */
+static const char *count_text(int64_t count, char text[32])
+{
+    if (count >= 1000000000) snprintf(text, 32, "%.2f billion", (double)count / 1e9);
+    else if (count >= 1000000) snprintf(text, 32, "%.1f million", (double)count / 1e6);
+    else if (count >= 10000) snprintf(text, 32, "%.0f thousand", (double)count / 1e3);
+    else snprintf(text, 32, "%lld", (long long)count);
+    return text;
+}
+
 static Status open_alone(Trainer *tr, bool training)
 {
     Status st = OK;
+    char count[32];
     const TrainingArguments *a = tr->args;
     TRY(open_model(tr));
     if (!tr->task) TRY(task_find(a, tr->model, &tr->task));
-    log_info("task %s%s, model %s with %.1f million parameters, %s, %d rank%s of %d thread%s", tr->task->name,
+    log_info("task %s%s, model %s with %s parameters, %s, %d rank%s of %d thread%s", tr->task->name,
              a->task ? "" : " (from the model; set `task` to change it)", tr->model->type->name,
-             (double)tr->model->params.elements / 1e6, tr->machine.k->name, tr->machine.group->size,
+             count_text(tr->model->params.elements, count), tr->machine.k->name, tr->machine.group->size,
              tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,
              tr->machine.binding.threads == 1 ? "" : "s");
     tr->context = (TaskContext){.args = a, .model = tr->model, .tokenizer = tr->tokenizer,

@@ -247,6 +247,8 @@ static void numbers_of_threads_that_were_asked_for_are_kept(void **state)
     r = run("", "--bind-to none --oversubscribe -np 2", "binding", 1000);
     assert_int_equal(number_after(&r, 1, "threads "), 1000);
     assert_says(&r, "2 ranks x 1000 threads on this host, more than its cores allow, as asked");
+    r = run("", "--bind-to none -np 1", "binding", 1000);
+    assert_says(&r, "1 rank x 1000 threads on this host, more than its cores allow, as asked");
 }
 
 static void one_rank_does_not_start_mpi(void **state)

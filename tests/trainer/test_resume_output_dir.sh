@@ -5,6 +5,7 @@
 
 # ---- in use ----
 train 1 out; must 0 "a first run"
+says "a first run" "model gpt2 with 23 thousand parameters, .*, 1 rank of"
 before=$(model out)
 train 1 out; must 2 "a second one"
 says "a second one" "hone: error: .*/out is not empty; set resume_from_checkpoint: true .*overwrite_output_dir: true"
@@ -16,7 +17,10 @@ train 1 out --overwrite_output_dir --seed 8 --save_steps 6; must 0 "afresh"
 equal "afresh, older runs' checkpoints" "$(checkpoints out)" \
     "checkpoint-12 checkpoint-4 checkpoint-6 checkpoint-8 superseded-checkpoint-12"
 train 1 out --resume_from_checkpoint true --seed 8 --save_steps 6 --max_steps 18; must 0 "and on"
-says "and on" "resumed from .*/checkpoint-12 at step 12 of 18"
+says "and on" "resumed from .*/checkpoint-12 at step 12 of 18$"
+# a job that is queued again has the same command: it goes on, and nothing of what was done is lost
+train 1 out --resume_from_checkpoint true --overwrite_output_dir --seed 8 --save_steps 6 --max_steps 20; must 0 "both"
+says "both" "resumed from .*/checkpoint-18 at step 18 of 20: resume_from_checkpoint wins over overwrite_output_dir"
 mkdir "$dir/empty"
 train 1 empty --resume_from_checkpoint true; must 0 "nothing to resume"
 says "nothing to resume" "no checkpoint in .*/empty yet: the run begins"

@@ -23,7 +23,7 @@ for pair in "2 1" "2 3" "1 2" "3 2"; do
     rm -r "$dir"/broken/*.* "$dir/broken/checkpoint-12"
     train $2 broken $(options $2) --resume_from_checkpoint true; must 0 "$1 to $2 ranks"
     says "$1 to $2 ranks" "resumed from .*/checkpoint-6 at step 6 of 12"
-    says "$1 to $2 ranks" "made on $1 ranks, .* this is $2 ranks, .* bits may differ"
+    says "$1 to $2 ranks" "made on $1 ranks?, .* this is $2 ranks?, .* bits may differ"
     silent "$1 to $2 ranks" 'samples are repeated'
     equal "$1 to $2 ranks, losses that are not near" "$(far whole$1 broken)" ""
     equal "$1 to $2 ranks, losses that are not near" "$(far whole$2 broken)" ""

@@ -204,8 +204,8 @@ Status binding_apply(ProcessGroup *pg, int num_threads, Binding *out)
                  out->mask);
     else if (out->threads > fair)
         snprintf(out->line, sizeof out->line,
-                 "cores: %d ranks x %d threads on this host, more than its cores allow, as asked", pg->local_size,
-                 out->threads);
+                 "cores: %d rank%s x %d thread%s on this host, more than its cores allow, as asked", pg->local_size,
+                 pg->local_size == 1 ? "" : "s", out->threads, out->threads == 1 ? "" : "s");
     else if (is_limited && !asked)
         snprintf(out->line, sizeof out->line,
                  "cores: the control group gives this host's %d rank%s the time of %.3g CPUs (of %d): %d thread%s each",
