@@ -194,6 +194,19 @@ static void token_ids_come_from_generation_config_then_config_then_the_tokenizer
     tokenizer_free(tokenizer);
 }
 
+static void a_config_without_generation_config_says_how_to_generate(void **state)
+{
+    const char *old = "{\"max_length\": 12, \"do_sample\": false, \"top_k\": 7, \"n_layer\": 2, \"temperature\": null}";
+    (void)state;
+    assert_ok(read_dir(NULL, old, NULL));
+    assert_true(config.max_length == 12 && config.max_new_tokens == -1 && !config.do_sample && config.top_k == 7 &&
+                config.temperature == 0.7);
+    assert_ok(read_dir("{}", old, NULL)); /* which is all there is then */
+    assert_true(config.max_length == -1 && config.max_new_tokens == 256 && config.do_sample && config.top_k == 50);
+    assert_int_equal(read_dir(NULL, "{\"num_beams\": 4}", NULL), STATUS_UNSUPPORTED);
+    told("num_beams");
+}
+
 static void malformed_files_are_errors_that_name_them(void **state)
 {
     static const char *const broken[] = {"", "[]", "{", "{\"top_k\": }", "nul", "{\"top_k\": 1, \"top_k\": 2}", "\xff"};
@@ -228,6 +241,7 @@ int main(void)
         cmocka_unit_test(wrong_types_and_values_are_named),
         cmocka_unit_test(arguments_are_read_by_their_type),
         cmocka_unit_test(token_ids_come_from_generation_config_then_config_then_the_tokenizer),
+        cmocka_unit_test(a_config_without_generation_config_says_how_to_generate),
         cmocka_unit_test(malformed_files_are_errors_that_name_them),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -81,8 +81,9 @@ static Status open_config(TextGeneration *t, const cJSON *call)
 {
     Status st = OK;
     cJSON *settings = NULL;
-    char *where = arena_printf(t->arena, "%s/generation_config.json", t->model_dir);
+    char *where = path_join(t->arena, t->model_dir, "generation_config.json");
     TRY_MEMORY(where);
+    if (!path_exists(where)) TRY_MEMORY(where = path_join(t->arena, t->model_dir, "config.json"));
     TRY(tokenizer_load(t->model_dir, &t->tokenizer));
     TRY(generation_settings_read(t->model_dir, t->tokenizer, &settings));
     TRY(generation_config_resolve(call, settings, where, true, &t->config));

@@ -50,8 +50,8 @@ const char *const *generation_refused(int *count);
 /* Puts an argument of the call, as text ("0.9", "true", "[1, 2]", "null"): by the key's type. STATUS_USAGE: unknown, or
  * not of its type. */
 Status generation_settings_put(cJSON *settings, const char *name, const char *text);
-/* The model's: generation_config.json of the directory (may be absent); token ids that it lacks from config.json, else
- * the tokenizer. */
+/* The model's: generation_config.json of the directory, without it the fields of the same names in config.json; token
+ * ids that are missing from config.json, else the tokenizer. */
 Status generation_settings_read(const char *dir, const Tokenizer *tokenizer, cJSON **out);
 /* call and model may be NULL. `where` names the model's in messages. pipeline: with the defaults of the text-generation
  * pipeline (max_new_tokens 256 unless a length is set, sampling at temperature 0.7). */

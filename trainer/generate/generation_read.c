@@ -1,5 +1,7 @@
-/* generation_config.json of a model directory; without it, and for what it lacks, the token ids of config.json, as
- * transformers does, and at last those of the tokenizer (a model trained from scratch may name none). */
+/* generation_config.json of a model directory; without it, what config.json says of generation, as transformers does
+ * (GenerationConfig.from_model_config). Token ids that are still missing come from config.json and at last from the
+ * tokenizer, where transformers has none: a model trained from scratch may name none, and its texts end all the
+ * same. */
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +38,22 @@ done:
     return st;
 }
 
+/* Fields of generation that stand in a config.json, as files of transformers 4 have them. */
+static Status take_from_config(cJSON *settings, const cJSON *config)
+{
+    Status st = OK;
+    int num_keys, num_refused;
+    const GenerationKey *keys = generation_keys(&num_keys);
+    const char *const *refused = generation_refused(&num_refused);
+    for (int i = 0; i < num_keys + num_refused; i++) {
+        const char *name = i < num_keys ? keys[i].name : refused[i - num_keys];
+        if (named(config, name))
+            TRY(put(settings, name, cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(config, name), true)));
+    }
+done:
+    return st;
+}
+
 Status generation_settings_read(const char *dir, const Tokenizer *tokenizer, cJSON **out)
 {
     Status st = OK;
@@ -44,7 +62,9 @@ Status generation_settings_read(const char *dir, const Tokenizer *tokenizer, cJS
     TRY(arena_new(&arena));
     TRY(read_object(arena, dir, "generation_config.json", &settings));
     TRY(read_object(arena, dir, "config.json", &config));
-    if (!settings && !(settings = cJSON_CreateObject())) RAISE(MEMORY, "out of memory");
+    bool alone = !settings;
+    if (alone && !(settings = cJSON_CreateObject())) RAISE(MEMORY, "out of memory");
+    if (alone) TRY(take_from_config(settings, config));
     const TokenizerConfig *words = tokenizer ? tokenizer_config(tokenizer) : NULL;
     const int32_t own[TOKEN_IDS] = {words ? words->eos_id : -1, words ? words->bos_id : -1, words ? words->pad_id : -1};
     for (int i = 0; i < TOKEN_IDS; i++) {
