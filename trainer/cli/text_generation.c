@@ -108,6 +108,7 @@ static Status open_model(TextGeneration *t)
     if (!t->stream) RAISE(MEMORY, "out of memory: a pool of %d threads", binding.threads);
     TRY(model_config_read(t->model_dir, &config));
     TRY(model_new(config, arena_printf(t->arena, "%s/config.json", t->model_dir), &t->model));
+    t->model->threads = stream_threads(t->stream);
     size_t bytes = ((size_t)t->model->params.flat_count * sizeof(float) + 63) / 64 * 64;
     t->weights = aligned_alloc(64, bytes + 64);
     if (!t->weights) RAISE(MEMORY, "out of memory: %zu MB of weights", bytes >> 20);
