@@ -8,6 +8,7 @@ long="--max_steps 30000 --max_train_samples 2000 --save_steps 50000 --logging_st
 # started RANKS OUT [key value …]: in the background; returns when it has logged its first steps
 started() {
     command_line "$@" $long
+    : >"$dir/log" # what the run before said is no beginning: the signal would meet a shell
     env --default-signal=INT "${line[@]}" >"$dir/log" 2>&1 </dev/null & # a shell would have it ignored
     pid=$!
     for _ in $(seq 400); do
