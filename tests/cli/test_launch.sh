@@ -26,6 +26,13 @@ END
 "$hone" launch --max_restarts 1 --restart_delay 0 -- sh "$dir/thrice" "$dir/count1" 2>"$dir/err"; check "too few restarts" $? 1
 "$hone" launch --max_restarts 2 --restart_delay 0 -- sh "$dir/thrice" "$dir/count2" 2>"$dir/err"; check "enough restarts" $? 0
 
+# between two starts USR2 has nobody to go to, and TERM stops
+for signal in USR2:1 TERM:75; do
+    "$hone" launch --max_restarts 1 --restart_delay 1 -- false 2>"$dir/err" & pid=$!
+    while ! grep -q 'restart 1 of 1' "$dir/err"; do sleep 0.02; done
+    kill -${signal%:*} $pid; wait $pid; check "${signal%:*} between two starts" $? ${signal#*:}
+done
+
 # saves on USR1; a TERM would end it with 143
 cat >"$dir/saves" <<'END'
 trap 'echo saved >"$1"; exit 75' USR1

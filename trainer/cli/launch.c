@@ -115,14 +115,14 @@ static int watch(Launch *l)
     }
 }
 
-/* Sleeps before the next start; true when asked to stop meanwhile. */
+/* Sleeps before the next start; true when asked to stop meanwhile. SIGUSR2 is the run's, and there is none now. */
 static bool pause_or_stop(Launch *l)
 {
     double end = now() + l->delay_s;
     for (double left; (left = end - now()) > 0;) {
         struct timespec limit = {.tv_sec = (time_t)left, .tv_nsec = (long)((left - (double)(time_t)left) * 1e9)};
         int signal_number = sigtimedwait(&l->signals, NULL, &limit);
-        if (signal_number > 0 && signal_number != SIGCHLD) return true;
+        if (signal_number > 0 && signal_number != SIGCHLD && signal_number != SIGUSR2) return true;
     }
     return false;
 }
