@@ -208,8 +208,10 @@ Status logits_choose(Logits *l, const GenerationConfig *c, const int32_t *ids, i
     }
     logits_warp(l, c);
     if (!l->count || largest(l) == INFINITY)
-        RAISE(NUMERIC, "a temperature of %g leaves no finite scores: raise it, or set do_sample to false",
-              c->temperature);
+        RAISE(NUMERIC,
+              "temperature %g and repetition_penalty %g leave no finite scores: bring them nearer to 1, or set "
+              "do_sample to false",
+              c->temperature, c->repetition_penalty);
     *out = logits_draw(l, logits_uniform(c->seed, number, length));
 done:
     return st;
