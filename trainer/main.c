@@ -21,7 +21,6 @@ static int early_rank(void)
     return -1;
 }
 
-static int leave_with;
 /* A file that hone writes must not become descriptor 1 or 2, where results and log lines go: what the parent closed is
  * filled with something that refuses them. */
 static void fill_standard_files(void)
@@ -30,6 +29,7 @@ static void fill_standard_files(void)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0) return;
 }
 
+static int leave_with;
 static void leave(int signal_number)
 {
     (void)signal_number;
