@@ -198,6 +198,9 @@ done:
 Status trainer_train(const TrainingArguments *args, Arena *arena)
 {
     Trainer tr;
+    if (!args->do_train) /* a config of the example scripts, which only evaluate with it */
+        return status_raise(STATUS_USAGE, "do_train: false: `hone train` trains; take it out, or use `hone eval` to "
+                                          "evaluate only");
     trainer_init(&tr, args, arena);
     Status st = trainer_run(&tr);
     trainer_close(&tr);

@@ -154,7 +154,7 @@ config "NaN" 'learning_rate' 'learning_rate: .nan\n'
 fresh; refused "a config that is missing" 'no.yaml' train "$dir/data/no.yaml"
 refused "a config that is a directory" 'data: ' train "$dir/data"
 for option in "--learning_rate nan" "--seed -1" "--max_steps 1e400" "--block_size 0" "--num_threads 5000" "--lr_scheduler_kwargs {" \
-    "--validation_split_percentage 0" "--report_to nothing" "--learning_rat 1"; do
+    "--validation_split_percentage 0" "--report_to nothing" "--learning_rat 1" "--do_train false"; do
     set -- $option
     fresh; refused "option $option" "${1#--}|learning_rate" "${train[@]}" --dry_run "$@"
 done

@@ -106,7 +106,7 @@ static void scalars_are_typed_by_their_key(void **state)
     setenv("HOME", "/home/x", 1);
     assert_loads(
         "# a run\n"
-        "learning_rate: 1e-4\nmax_steps: \"100\"\neval_strategy: off\nrun_name: no\nseed: 7\n"
+        "learning_rate: 1e-4\nmax_steps: \"100\"\neval_strategy: off\ntask: no\nseed: 7\n"
         "logging_first_step: yes\nlr_scheduler_kwargs: {num_cycles: 2}\nlr_scheduler_type: cosine\n"
         "output_dir: ~/out\ntrain_file: [a.txt, ~/b.txt]\nvalidation_file: c d.txt\nreport_to:\n  - tensorboard\n"
         "block_size: null\ndata_seed: ~\ndisable_tqdm:\nmax_time: 1:30:00\ninclude_num_input_tokens_seen: true\n",
@@ -114,7 +114,7 @@ static void scalars_are_typed_by_their_key(void **state)
     assert_true(a.learning_rate == 1e-4);
     assert_int_equal(a.max_steps, 100);
     assert_int_equal(a.eval_strategy, STRATEGY_NO);
-    assert_string_equal(a.run_name, "no");
+    assert_string_equal(a.task, "no");
     assert_true(a.logging_first_step);
     assert_string_equal(a.output_dir, "/home/x/out");
     assert_int_equal(a.train_file.count, 2);
@@ -142,6 +142,10 @@ static void the_command_line_wins_over_the_file(void **state)
     assert_true(a.warmup_steps == 10);
     assert_false(a.keep_linebreaks);
     assert_true(a.do_train && a.dry_run);
+    assert_loads("do_train: false\n", NULL);
+    assert_false(a.do_train);
+    assert_loads("", NULL);
+    assert_true(a.do_train); /* `hone train` trains without being told */
     assert_loads(NULL, "--seed|1|--seed|2|--report_to|tensorboard|--lr_scheduler_type|cosine|--lr_scheduler_kwargs|{"
                        "\"num_cycles\": 1.5}");
     assert_int_equal(a.seed, 2);

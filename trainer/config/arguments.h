@@ -53,7 +53,8 @@ typedef struct TrainingArguments {
     /* what is optimised, for how long */
     const char *output_dir; /* never NULL after arguments_load */
     bool overwrite_output_dir;
-    bool do_train, do_eval;
+    bool do_train; /* false only when that was given: hone train refuses it */
+    bool do_eval;
     int64_t per_device_train_batch_size, per_device_eval_batch_size;
     int64_t gradient_accumulation_steps;
     double num_train_epochs;
@@ -78,7 +79,7 @@ typedef struct TrainingArguments {
     Strategy logging_strategy;
     double logging_steps; /* steps_resolve */
     bool logging_first_step, logging_nan_inf_filter;
-    const char *logging_dir, *log_level, *run_name;
+    const char *logging_dir, *log_level;
     int8_t disable_tqdm; /* tri-state */
     TextList report_to;  /* "tensorboard" or nothing */
     CountTokens include_num_input_tokens_seen;

@@ -69,7 +69,7 @@ void arguments_fingerprint(const TrainingArguments *a, Text *text)
 {
     /* What may differ between ranks: what it says to people, and what belongs to a host. */
     static const char local[] =
-        "num_threads,log_level,disable_tqdm,logging_dir,run_name,cache_dir,overwrite_cache,preprocessing_num_workers";
+        "num_threads,log_level,disable_tqdm,logging_dir,cache_dir,overwrite_cache,preprocessing_num_workers";
     const Key *key;
     for (int i = 0; (key = key_at(i)); i++) {
         if (key->offset < 0 || choice_find(local, key->name, strlen(key->name)) >= 0) continue;

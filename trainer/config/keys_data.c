@@ -5,7 +5,8 @@
 
 static const Key keys[] = {
     PATH("model_name_or_path", model_name_or_path, "Directory of the model to start from."),
-    PATH("config_name", config_name, "Directory of another config.json: the model's, in place of its own, or of one from scratch."),
+    PATH("config_name", config_name,
+         "Directory of another config.json: the model's, in place of its own, or of one from scratch."),
     PATH("tokenizer_name", tokenizer_name, "Directory of another tokenizer."),
     TEXT("model_type", model_type, "Architecture of a model from scratch, with its default config."),
     TEXT("config_overrides", config_overrides, "k=v,k=v: changes to the config of a model from scratch."),

@@ -17,8 +17,8 @@
 static const Key keys[] = {
     PATH("output_dir", output_dir, "Where checkpoints, the final model and the logs go; unset: trainer_output."),
     BOOL("overwrite_output_dir", overwrite_output_dir, false,
-         "Start afresh in an output_dir that is not empty; resume_from_checkpoint wins where there is one to go on from."),
-    BOOL("do_train", do_train, false, "Train; `hone train` does without being told."),
+         "Start afresh in an output_dir that is not empty; where there is a checkpoint to resume, that wins."),
+    BOOL("do_train", do_train, false, "Train; `hone train` does without being told, and refuses false."),
     BOOL("do_eval", do_eval, false, "Evaluate; true by itself when eval_strategy is not no."),
     LATER("do_predict", BOOL, "false", "Predict the test set at the end.",
           "`hone eval` with test_file gives the test set's metrics"),

@@ -110,6 +110,7 @@ static void data(Settings *s)
         settings_problem(s, "config_overrides",
                          "changes the config of a model from scratch, and cannot be combined with model_name_or_path "
                          "or config_name");
+    if (!settings_given(s, "do_train")) a->do_train = true;
     if (a->data_seed == ARG_UNSET) a->data_seed = a->seed;
     if (a->save_total_limit == ARG_UNSET || a->save_total_limit < 0) a->save_total_limit = 0;
     if (a->resume_from_checkpoint) {
