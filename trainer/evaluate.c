@@ -58,6 +58,24 @@ static double mean_loss(const TrainingArguments *a, const Part *parts, int64_t c
     return sum / weight;
 }
 
+static EvalPlan plan_of(const Trainer *tr)
+{
+    return (EvalPlan){.n = dataset_count(tr->eval_set), .batch = (int)tr->args->per_device_eval_batch_size,
+                      .world = tr->machine.group->size, .rank = tr->machine.group->rank,
+                      .drop_last = tr->args->dataloader_drop_last};
+}
+
+Status trainer_check_evaluation(const Trainer *tr)
+{
+    EvalPlan plan = plan_of(tr);
+    if (eval_plan_batches(&plan)) return OK;
+    return status_raise(STATUS_USAGE,
+                        "nothing to evaluate: %lld examples are no batch of %d%s; give more, or a smaller "
+                        "per_device_eval_batch_size",
+                        (long long)plan.n, plan.batch,
+                        plan.drop_last ? ", and dataloader_drop_last leaves them out" : "");
+}
+
 /* That it gets on is seen by the batch: the step stays the same for as long as an evaluation takes. */
 static void report_batch(Trainer *tr, int64_t done)
 {
@@ -69,9 +87,7 @@ static void report_batch(Trainer *tr, int64_t done)
 Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
 {
     Status st = OK;
-    EvalPlan plan = {.n = dataset_count(tr->eval_set), .batch = (int)tr->args->per_device_eval_batch_size,
-                     .world = tr->machine.group->size, .rank = tr->machine.group->rank,
-                     .drop_last = tr->args->dataloader_drop_last};
+    EvalPlan plan = plan_of(tr);
     LoaderConfig config = {.dataset = tr->eval_set, .evaluation = &plan, .rank = plan.rank,
                            .collate = tr->task->collate, .context = &tr->context};
     Loader *loader = NULL;
@@ -79,7 +95,6 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
     double started = timing_now();
     Part *parts = calloc((size_t)count + 1, sizeof *parts);
     if (!parts) RAISE(MEMORY, "out of memory");
-    if (!count) RAISE(USAGE, "nothing to evaluate: %lld examples give no batch", (long long)plan.n);
     report_batch(tr, 0);
     TRY(loader_new(&config, &loader));
     progress_part_begin(tr->progress, "evaluate", eval_plan_rank_batches(&plan));

@@ -74,6 +74,7 @@ static Status open_alone(Trainer *tr, bool training)
                            &tr->eval_set));
         if (!tr->eval_set)
             RAISE(USAGE, "no data to evaluate on: set validation_file (or train_file, of which a part is taken)");
+        TRY(trainer_check_evaluation(tr));
     }
     stream_clear(tr->machine.stream);
 done:

@@ -103,6 +103,8 @@ Status trainer_dry_run(Trainer *tr);
 
 /* One update: micro-steps, sum over ranks, clipping, optimizer. *loss: as it is logged. */
 Status trainer_update(Trainer *tr, const Step *step, double *loss);
+/* That the evaluation set gives a batch. (this rank alone) */
+Status trainer_check_evaluation(const Trainer *tr);
 /* Metrics of the evaluation set, with their prefix and in the reference's order. (all ranks) */
 Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out);
 

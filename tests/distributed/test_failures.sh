@@ -57,6 +57,11 @@ both() {
 }
 
 # ---- what the ranks were given ----
+(prepare nobatch
+    printf 'validation_file: data.jsonl\nmax_eval_samples: 2\nper_device_eval_batch_size: 8\n' >>run.yaml
+    printf 'eval_strategy: epoch\ndataloader_drop_last: true\n' >>run.yaml
+    both "an evaluation without a batch" 2 "nothing to evaluate: 2 examples are no batch of 8"
+    grep -q 'first step' log && fail "an evaluation without a batch: told after training") &
 (prepare config
 both "another config" 2 \
     'rank 1: error: `learning_rate` is 0.0001 here and 5e-05 on rank 0; all ranks must be given the same config' \
