@@ -54,7 +54,10 @@ function(hone_cuda_library)
   add_custom_target(hone_cuda ALL DEPENDS ${library})
 endfunction()
 
-# The same sources for the emulator, its own tests, and the tests of kernels on cuda:0 for each family that has a .cu.
+# Tests of other rooms that run on cuda:0 too, from the same file: HONE_TEST_CUDA is defined there.
+set(HONE_CUDA_TESTS autograd/ops_golden tensor/region)
+
+# The same sources for the emulator, its own tests, the tests of kernels on cuda:0 for each family that has a .cu, and HONE_CUDA_TESTS.
 function(hone_cuda_emulated)
   file(GLOB emulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_emulator/*.cpp)
   list(FILTER emulator EXCLUDE REGEX "/test_[a-z_]+\\.cpp$")
@@ -85,6 +88,16 @@ function(hone_cuda_emulated)
       set_target_properties(test_cuda_${stem} PROPERTIES LINKER_LANGUAGE CXX)
       list(APPEND programs cuda/${stem}=test_cuda_${stem})
     endif()
+  endforeach()
+  foreach(entry ${HONE_CUDA_TESTS})
+    string(REPLACE "/" "_" stem ${entry})
+    string(REGEX REPLACE "^([a-z]+)/(.*)$" "${PROJECT_SOURCE_DIR}/tests/\\1/test_\\2.c" test ${entry})
+    add_executable(test_cuda_${stem} ${test})
+    hone_links(${test} links)
+    target_link_libraries(test_cuda_${stem} PRIVATE ${links})
+    target_compile_definitions(test_cuda_${stem} PRIVATE HONE_TEST_CUDA FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
+    set_target_properties(test_cuda_${stem} PROPERTIES LINKER_LANGUAGE CXX)
+    list(APPEND programs cuda/${stem}=test_cuda_${stem})
   endforeach()
   foreach(entry ${programs})
     string(REGEX MATCH "^(.*)=(.*)$" entry ${entry})

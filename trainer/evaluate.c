@@ -21,8 +21,9 @@ static Status evaluate_batch(Trainer *tr, const Batch *batch, Part *out)
 {
     Status st = OK;
     LossSpec spec = {.scale = 1, .smoothing = (float)tr->args->label_smoothing_factor};
-    tape_begin(&tr->tape, TAPE_EVAL, batch, 0);
-    Tensor *rows = tr->task->loss(&tr->tape, tr->model, batch, &spec);
+    TRY(batch_place(&tr->room, tr->machine.k, tr->machine.stream, batch, &tr->placed));
+    tape_begin(&tr->tape, TAPE_EVAL, &tr->placed, 0);
+    Tensor *rows = tr->task->loss(&tr->tape, tr->model, &tr->placed, &spec);
     TRY(tape_status(&tr->tape));
     double sum;
     tr->machine.k->sum_in_order(tr->machine.stream, &sum, rows->data, rows->rows);

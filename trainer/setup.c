@@ -309,6 +309,7 @@ void trainer_close(Trainer *tr)
     checkpoint_store_close(tr->store);
     optimizer_free(tr->optimizer);
     tape_close(&tr->tape);
+    batch_room_free(&tr->room);
     gradients_free(tr->gradients);
     free(tr->weights);
     dataset_free(tr->train_set);

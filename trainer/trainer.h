@@ -43,6 +43,8 @@ typedef struct Trainer {
     Gradients *gradients;       /* owns the flat arrays of weights and gradients while training */
     float *weights;             /* evaluation only: owned here */
     Tape tape;
+    BatchRoom room;             /* where `placed` lies */
+    Batch placed;               /* the batch on the tape */
     SamplerConfig sampler_config;
     Sampler *sampler;
     Loader *loader;

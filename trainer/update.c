@@ -41,19 +41,23 @@ static void zero_unwritten(Trainer *tr)
     }
 }
 
-/* Sum of the row losses of each sequence, in double, in order. */
+/* Sum of the row losses of each sequence, in double, in order. The host waits once for some of them. */
 static double sum_losses(Trainer *tr, const Batch *batch, const Tensor *loss, double *by_sample)
 {
-    double total = 0;
-    stream_sync(tr->machine.stream);
-    for (int b = 0; b < batch->num_seqs; b++) {
-        double sum;
-        int32_t begin = batch->cu_seqlens[b];
-        tr->machine.k->sum_in_order(tr->machine.stream, &sum, (const float *)loss->data + begin,
-                                    batch->cu_seqlens[b + 1] - begin);
+    enum { AT_ONCE = 64 };
+    double total = 0, sums[AT_ONCE];
+    for (int b = 0; b < batch->num_seqs; b += AT_ONCE) {
+        int count = batch->num_seqs - b < AT_ONCE ? batch->num_seqs - b : AT_ONCE;
+        for (int i = 0; i < count; i++) {
+            int32_t begin = batch->cu_seqlens[b + i];
+            tr->machine.k->sum_in_order(tr->machine.stream, &sums[i], (const float *)loss->data + begin,
+                                        batch->cu_seqlens[b + i + 1] - begin);
+        }
         stream_sync(tr->machine.stream);
-        if (by_sample) by_sample[batch->sample[b]] = sum;
-        total += sum;
+        for (int i = 0; i < count; i++) {
+            if (by_sample) by_sample[batch->sample[b + i]] = sums[i];
+            total += sums[i];
+        }
     }
     return total;
 }
@@ -66,8 +70,9 @@ static Status micro_step(Trainer *tr, const Batch *batch, bool last, double divi
         parameters_begin_update(&tr->model->params); /* each sequence's gradient is its own */
     if (batch->num_seqs > 0) {
         LossSpec spec = {.scale = (float)(1 / divisor), .smoothing = (float)tr->args->label_smoothing_factor};
-        tape_begin(&tr->tape, TAPE_TRAIN, batch, (uint32_t)tr->global_step);
-        Tensor *rows = tr->task->loss(&tr->tape, tr->model, batch, &spec);
+        TRY(batch_place(&tr->room, tr->machine.k, tr->machine.stream, batch, &tr->placed));
+        tape_begin(&tr->tape, TAPE_TRAIN, &tr->placed, (uint32_t)tr->global_step);
+        Tensor *rows = tr->task->loss(&tr->tape, tr->model, &tr->placed, &spec);
         TRY(tape_status(&tr->tape));
         *loss += sum_losses(tr, batch, rows, tr->sample_losses);
         TRY(tape_backward(&tr->tape, rows, NULL));

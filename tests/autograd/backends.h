@@ -1,6 +1,7 @@
 /* Where the tests of ops run: one line of `backends` for each backend, dtype and number of threads, with its tolerance.
  * A backend that this machine lacks, or whose kernels do not take the dtype (Kernels.dtypes), is passed over. Memory
- * goes through the entry, so that a device's need not be the host's. Include it after cmocka.h. */
+ * goes through the entry, so that a device's need not be the host's. A test that is linked with CUDA's kernels on the
+ * emulator (HONE_TEST_CUDA) runs on its lines alone. Include it after cmocka.h. */
 #ifndef HONE_TESTS_AUTOGRAD_BACKENDS_H
 #define HONE_TESTS_AUTOGRAD_BACKENDS_H
 
@@ -8,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef HONE_TEST_CUDA
+#include "kernels/cuda/cuda.h"
+#endif
 #include "kernels/kernels.h"
 #include "trainer/checkpoint/safetensors.h"
 
@@ -26,7 +30,11 @@ typedef struct Backend {
 
 static inline const Kernels *cpu_kernels(int isa)
 {
+#ifdef HONE_TEST_CUDA
+    return (void)isa, NULL;
+#else
     return isa_detect() & (unsigned)isa ? kernels_cpu((unsigned)isa) : NULL;
+#endif
 }
 
 static inline void *cpu_take(size_t bytes) /* exactly that much, so that the sanitizer sees a step beyond */
@@ -37,6 +45,38 @@ static inline void *cpu_take(size_t bytes) /* exactly that much, so that the san
     return memory;
 }
 
+#ifdef HONE_TEST_CUDA
+static Stream *device_queue; /* of the line at work: one at a time */
+
+static inline const Kernels *device_kernels(int which) { return (void)which, kernels_cuda(); }
+
+static inline Stream *device_stream(int threads)
+{
+    char message[200];
+    (void)threads;
+    device_queue = stream_new_cuda(0, message);
+    if (!device_queue) fail_msg("%s", message);
+    return device_queue;
+}
+
+static inline void *device_take(size_t bytes)
+{
+    void *memory = stream_allocate(device_queue, bytes);
+    assert_non_null(memory);
+    return memory;
+}
+
+static inline void device_give(void *memory) { stream_release(device_queue, memory); }
+
+static inline void *device_copy(void *to, const void *from, size_t bytes)
+{
+    kernels_cuda()->copy(device_queue, to, from, bytes);
+    stream_sync(device_queue);
+    if (stream_failed(device_queue)) fail_msg("%s", stream_message(device_queue));
+    return to;
+}
+#endif
+
 #define CPU cpu_kernels, stream_new_cpu, cpu_take, free, memcpy, memcpy
 static const Backend backends[] = {
     {"cpu/base, 1 thread", CPU, ISA_BASE, 1, DTYPE_F32, 3e-6},
@@ -46,6 +86,10 @@ static const Backend backends[] = {
     {"cpu/avx512, 1 thread", CPU, ISA_AVX512, 1, DTYPE_F32, 3e-6},
     {"cpu/avx512, 2 threads", CPU, ISA_AVX512, 2, DTYPE_F32, 3e-6},
     {"cpu/avx512 in bf16", CPU, ISA_AVX512, 2, DTYPE_BF16, 2e-2},
+#ifdef HONE_TEST_CUDA
+    {"cuda:0", device_kernels, device_stream, device_take, device_give, device_copy, device_copy, 0, 1, DTYPE_F32,
+     3e-6},
+#endif
 };
 #undef CPU
 

@@ -164,16 +164,17 @@ static void backward_needs_a_loss_or_a_gradient(void **state)
     assert_int_equal(tape_backward(&p->tape, y, NULL), STATUS_BUG);
 }
 
-/* With `limit` bytes in region and pool: OK, or STATUS_MEMORY and no crash. */
-static Status within(FdCase *c, size_t region, size_t pool)
+/* With so many bytes in nodes, region and pool: OK, or STATUS_MEMORY and no crash. */
+static Status within(FdCase *c, const size_t limits[3])
 {
-    size_t whole[2] = {c->tape->region.reserved, c->tape->pool.region.reserved};
-    c->tape->region.reserved = region, c->tape->pool.region.reserved = pool;
+    Region *parts[3] = {&c->tape->nodes, &c->tape->region, &c->tape->pool.region};
+    size_t whole[3];
+    for (int i = 0; i < 3; i++) whole[i] = parts[i]->reserved, parts[i]->reserved = limits[i];
     tape_begin(c->tape, TAPE_TRAIN, &c->batch, 0);
     Status st = fd_gradients(c);
     if (st && (st != STATUS_MEMORY || !strstr(status_message(), "out of memory")))
         fail_msg("op %s: %s", c->op->name, status_message());
-    c->tape->region.reserved = whole[0], c->tape->pool.region.reserved = whole[1];
+    for (int i = 0; i < 3; i++) parts[i]->reserved = whole[i];
     return st;
 }
 
@@ -182,15 +183,15 @@ static void memory_may_run_out_anywhere(void **state)
     Place *p = *state;
     for (size_t o = 0; o < FD_OPS; o++) {
         FdCase c;
-        int failures = 0;
         fd_open(&c, &fd_ops[o], (Shape){5, 13, 7}, &p->tape);
         c.twice = true;
         assert_ok(fd_gradients(&c)); /* what the limits below take away is memory already */
-        for (size_t limit = 0; within(&c, limit, (size_t)1 << 20); limit += 64) failures++;
-        assert_true(failures > 1); /* the output and its node at least */
-        failures = 0;
-        for (size_t limit = 0; within(&c, (size_t)1 << 20, limit); limit += 64) failures++;
-        assert_true(failures > 0); /* the gradient at least */
+        for (int part = 0; part < 3; part++) {
+            size_t limits[3] = {1 << 20, 1 << 20, 1 << 20};
+            int failures = 0;
+            for (limits[part] = 0; within(&c, limits); limits[part] += 64) failures++;
+            assert_true(failures > (part == 0)); /* head and node, the output, the gradient at least */
+        }
         assert_ok(fd_gradients(&c));
         fd_close(&c);
     }
@@ -205,24 +206,27 @@ static Tensor *gated_block(Tape *t, const void *layer, Tensor *x, const Batch *b
 static void memory_may_run_out_in_a_recomputed_block(void **state)
 {
     Place *p = *state;
-    size_t whole = p->tape.region.reserved;
-    int failures = 0;
+    Region *parts[3] = {&p->tape.nodes, &p->tape.region, &p->tape.pool.region};
     Status st;
     p->tape.checkpointing = true;
     tape_begin(&p->tape, TAPE_TRAIN, &p->batch, 0);
-    assert_non_null(op_gated(&p->tape, &p->x, &p->x, ACT_SILU)); /* the region has its first memory */
-    for (size_t limit = 0;; limit += 64, failures++) {
-        p->tape.region.reserved = limit;
-        p->x.grad = NULL;
-        tape_begin(&p->tape, TAPE_TRAIN, &p->batch, 0);
-        Tensor *y = op_recompute(&p->tape, gated_block, NULL, &p->x, &p->batch);
-        st = tape_status(&p->tape);
-        if (!st) st = tape_backward(&p->tape, y, p->data);
-        if (!st) break;
-        assert_int_equal(st, STATUS_MEMORY);
+    assert_non_null(op_gated(&p->tape, &p->x, &p->x, ACT_SILU)); /* the stacks have their first memory */
+    for (int part = 0; part < 3; part++) {
+        size_t whole = parts[part]->reserved;
+        int failures = 0;
+        for (size_t limit = 0;; limit += 64, failures++) {
+            parts[part]->reserved = limit;
+            p->x.grad = NULL;
+            tape_begin(&p->tape, TAPE_TRAIN, &p->batch, 0);
+            Tensor *y = op_recompute(&p->tape, gated_block, NULL, &p->x, &p->batch);
+            st = tape_status(&p->tape);
+            if (!st) st = tape_backward(&p->tape, y, p->data);
+            if (!st) break;
+            assert_int_equal(st, STATUS_MEMORY);
+        }
+        parts[part]->reserved = whole;
+        assert_true(failures > 2);
     }
-    p->tape.region.reserved = whole;
-    assert_true(failures > 5);
 }
 
 int main(void)

@@ -44,12 +44,15 @@ static void use_over(Tape *t, Parameter *p)
     if (--p->uses == 0 && t->ready) t->ready(t->ready_context, p);
 }
 
-void tape_release(Tape *t, size_t mark)
+TapeMark tape_mark(const Tape *t) { return (TapeMark){region_mark(&t->nodes), region_mark(&t->region)}; }
+
+void tape_release(Tape *t, TapeMark mark)
 {
-    const unsigned char *from = t->region.base + mark;
+    const unsigned char *from = t->nodes.base + mark.nodes;
     for (int i = 0; i < TAPE_ALL_SLOTS; i++) /* owners above the mark are gone */
         if ((const unsigned char *)t->slots[i].owner >= from) t->slots[i].owner = NULL;
-    region_release(&t->region, mark);
+    region_release(&t->nodes, mark.nodes);
+    region_release(&t->region, mark.data);
 }
 
 void tape_walk(Tape *t, Node *stop)

@@ -3,8 +3,6 @@
  * Forward runs the block without recording, moves its output down to where its insides began, and keeps its input.
  * Backward runs it again, recording this time and with the same numbers for dropout, then walks what that pushed.
  * Blocks nest. */
-#include <string.h>
-
 #include "trainer/autograd/ops.h"
 #include "trainer/autograd/walk.h"
 
@@ -21,7 +19,7 @@ static void backward(Tape *t, Node *node)
 {
     RecomputeNode *n = (RecomputeNode *)node;
     Node *before = t->last;
-    size_t end = t->last_end, mark = region_mark(&t->region);
+    TapeMark end = t->last_end, mark = tape_mark(t);
     uint32_t op = t->op;
     int blocks = t->blocks;
     bool record = t->record;
@@ -47,23 +45,32 @@ static void backward(Tape *t, Node *node)
     tape_release(t, mark);
 }
 
-/* Moves y, made above mark, down to it: [y's data][y]. */
-static Tensor *move_down(Tape *t, Tensor *y, size_t mark)
+/* Moves bytes down to where they may overlap with what they were. */
+static void move(Tape *t, void *to, const void *from, size_t bytes)
 {
-    Tensor copy = *y;
-    const void *content = y->data;
+    uintptr_t low = (uintptr_t)to, high = (uintptr_t)from;
+    if (low > high) low = (uintptr_t)from, high = (uintptr_t)to;
+    if (high - low >= bytes) {
+        t->k->copy(t->stream, to, from, bytes);
+    } else if (high != low) {
+        void *between = tape_scratch(t, bytes);
+        if (!between) return;
+        t->k->copy(t->stream, between, from, bytes);
+        t->k->copy(t->stream, to, between, bytes);
+        tape_scratch_free(t, between, bytes);
+    }
+}
+
+/* Moves y, made above mark, down to it. */
+static Tensor *move_down(Tape *t, Tensor *y, TapeMark mark)
+{
+    Tensor from = *y;
     tape_release(t, mark);
-    void *home = region_alloc(&t->region, tensor_bytes(&copy));
-    if (home != content) memmove(home, content, tensor_bytes(&copy)); /* down, or its own place */
-    Tensor *out = region_alloc(&t->region, sizeof *out);
-    *out = (Tensor){.dtype = copy.dtype,
-                    .rows = copy.rows,
-                    .cols = copy.cols,
-                    .slot = -1,
-                    .on_tape = true,
-                    .data = home,
-                    .needs_grad = copy.needs_grad};
-    return out;
+    Tensor *out = tape_header(t, from.dtype, from.rows, from.cols);
+    if (!out || !(out->data = tape_from_region(t, tensor_bytes(&from)))) return NULL;
+    out->needs_grad = from.needs_grad;
+    move(t, out->data, from.data, tensor_bytes(&from));
+    return t->error ? NULL : out;
 }
 
 Tensor *op_recompute(Tape *t, BlockFn *block, const void *layer, Tensor *x, const Batch *batch)
@@ -75,17 +82,15 @@ Tensor *op_recompute(Tape *t, BlockFn *block, const void *layer, Tensor *x, cons
 
     uint32_t op = t->op;
     bool record = t->record;
-    size_t mark = region_mark(&t->region);
+    TapeMark mark = tape_mark(t);
     x->needed = true;
     t->record = false;
     Tensor *y = block(t, layer, x, batch);
     t->record = record;
     if (!y) return NULL;
     if (y == x) return y;
-    bool needs_grad = y->needs_grad;
     y = move_down(t, y, mark);
-    y->needs_grad = needs_grad;
-    if (!t->record || !needs_grad) return y;
+    if (!y || !t->record || !y->needs_grad) return y;
     RecomputeNode *n = TAPE_PUSH(t, RecomputeNode, "recompute", backward, NULL, y, x);
     if (n) n->block = block, n->layer = layer, n->batch = batch, n->op = op, n->blocks = blocks;
     return y;

@@ -1,17 +1,17 @@
 /* The tape's memory and bookkeeping; backward is in backward.c, the ops are one file each. */
-#include "trainer/autograd/tape.h"
-
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "trainer/autograd/walk.h"
 
 Status tape_open(Tape *t, const Kernels *k, Stream *stream, Parameters *params)
 {
     Status st = OK;
     *t = (Tape){.k = k, .stream = stream, .params = params, .checkpoint_every = 1};
-    TRY(region_open(&t->region));
-    TRY(pool_open(&t->pool));
+    TRY(region_open(&t->nodes, NULL));
+    TRY(region_open(&t->region, stream));
+    TRY(pool_open(&t->pool, stream));
 done:
     if (st) tape_close(t);
     return st;
@@ -19,9 +19,10 @@ done:
 
 void tape_close(Tape *t)
 {
-    for (int i = 0; i < TAPE_ALL_SLOTS; i++) free(t->slots[i].data);
-    if (t->region.base) region_close(&t->region);
-    if (t->pool.region.base) pool_close(&t->pool);
+    for (int i = 0; i < TAPE_ALL_SLOTS; i++) stream_release(t->stream, t->slots[i].data);
+    region_close(&t->nodes);
+    region_close(&t->region);
+    pool_close(&t->pool);
     *t = (Tape){0};
 }
 
@@ -34,9 +35,12 @@ void tape_begin(Tape *t, TapeMode mode, const Batch *batch, uint32_t update)
     t->op = 0;
     t->blocks = 0;
     t->last = NULL;
-    t->last_end = 0;
+    t->last_end = (TapeMark){0};
+    region_release(&t->nodes, 0);
     region_release(&t->region, 0);
+    region_settle(&t->region);
     pool_reset(&t->pool);
+    region_settle(&t->pool.region);
     for (int i = 0; i < TAPE_ALL_SLOTS; i++) t->slots[i].owner = NULL;
     for (size_t i = 0; t->params && i < t->params->count; i++) t->params->list[i]->uses = 0;
     t->error = OK;
@@ -46,7 +50,10 @@ void tape_begin(Tape *t, TapeMode mode, const Batch *batch, uint32_t update)
 Status tape_status(const Tape *t)
 {
     if (t->error) return status_raise(t->error, "%s", t->message);
-    if (stream_failed(t->stream)) return status_raise(STATUS_MEMORY, "out of memory: kernel scratch");
+    if (stream_failed(t->stream)) {
+        const char *says = stream_message(t->stream);
+        return status_raise(STATUS_MEMORY, "%s", *says ? says : "out of memory: kernel scratch");
+    }
     return OK;
 }
 
@@ -81,24 +88,26 @@ bool tape_check(Tape *t, const char *op, int count, Tensor *const *inputs)
     return !t->error;
 }
 
-static void *from_region(Tape *t, size_t bytes)
+static void *allocate(Tape *t, Region *r, size_t bytes)
 {
-    void *p = region_alloc(&t->region, bytes);
+    void *p = region_alloc(r, bytes);
     if (!p) out_of_memory(t);
     return p;
 }
 
-static Tensor *header(Tape *t, Dtype dtype, int64_t rows, int64_t cols)
+void *tape_from_region(Tape *t, size_t bytes) { return allocate(t, &t->region, bytes); }
+
+Tensor *tape_header(Tape *t, Dtype dtype, int64_t rows, int64_t cols)
 {
-    Tensor *y = from_region(t, sizeof *y);
+    Tensor *y = allocate(t, &t->nodes, sizeof *y);
     if (y) *y = (Tensor){.dtype = dtype, .rows = rows, .cols = cols, .slot = -1, .on_tape = true};
     return y;
 }
 
 Tensor *tape_new(Tape *t, Dtype dtype, int64_t rows, int64_t cols)
 {
-    Tensor *y = header(t, dtype, rows, cols);
-    if (y && !(y->data = from_region(t, tensor_bytes(y)))) return NULL;
+    Tensor *y = tape_header(t, dtype, rows, cols);
+    if (y && !(y->data = tape_from_region(t, tensor_bytes(y)))) return NULL;
     return y;
 }
 
@@ -127,9 +136,9 @@ static bool take_slot(Tape *t, Tensor *y)
     }
     size_t bytes = (tensor_bytes(y) + 63) / 64 * 64 + 64;
     if (t->slots[oldest].bytes < bytes) {
-        free(t->slots[oldest].data);
+        stream_release(t->stream, t->slots[oldest].data);
         t->slots[oldest].bytes = 0;
-        if (!(t->slots[oldest].data = aligned_alloc(64, bytes))) {
+        if (!(t->slots[oldest].data = stream_allocate(t->stream, bytes))) {
             status_raise(STATUS_MEMORY, "out of memory: %zu bytes for an activation", bytes);
             out_of_memory(t);
             return false;
@@ -146,27 +155,27 @@ static bool take_slot(Tape *t, Tensor *y)
 Tensor *tape_new_remade(Tape *t, Dtype dtype, int64_t rows, int64_t cols)
 {
     if (!t->record) return tape_new(t, dtype, rows, cols);
-    Tensor *y = header(t, dtype, rows, cols);
+    Tensor *y = tape_header(t, dtype, rows, cols);
     return y && take_slot(t, y) ? y : NULL;
 }
 
 Tensor *tape_new_over(Tape *t, Tensor *x)
 {
     bool take = x->on_tape && !x->needed && x->slot < 0 && !x->param && x->data;
-    void *content = tape_data(t, x); /* before header(): making it again may need the region */
-    Tensor *y = header(t, x->dtype, x->rows, x->cols);
+    void *content = tape_data(t, x); /* before its head: making it again may need the stacks */
+    Tensor *y = tape_header(t, x->dtype, x->rows, x->cols);
     if (!y || !content) return NULL;
     if (take) {
         y->data = x->data;
         x->consumed = true;
         return y;
     }
-    if (!(y->data = from_region(t, tensor_bytes(x)))) return NULL;
+    if (!(y->data = tape_from_region(t, tensor_bytes(x)))) return NULL;
     t->k->copy(t->stream, y->data, content, tensor_bytes(x));
     return y;
 }
 
-void *tape_keep(Tape *t, size_t bytes) { return t->record ? from_region(t, bytes) : NULL; }
+void *tape_keep(Tape *t, size_t bytes) { return t->record ? tape_from_region(t, bytes) : NULL; }
 
 void *tape_data(Tape *t, Tensor *x)
 {
@@ -192,7 +201,7 @@ void *tape_push(Tape *t, size_t bytes, const char *op, NodeBackward *backward, N
     }
     out->needs_grad = (out->needs_grad || needs_grad) && t->wants_grad; /* recompute() knows already */
     if (!t->record || !(out->needs_grad || remake)) return NULL;
-    Node *node = from_region(t, bytes);
+    Node *node = allocate(t, &t->nodes, bytes);
     if (!node) return NULL;
     memset(node, 0, bytes);
     *node = (Node){.prev = t->last,
@@ -205,7 +214,7 @@ void *tape_push(Tape *t, size_t bytes, const char *op, NodeBackward *backward, N
     for (int i = 0; i < count; i++) node->in[i] = inputs[i];
     out->maker = node;
     t->last = node;
-    t->last_end = region_mark(&t->region);
+    t->last_end = tape_mark(t);
     return node;
 }
 

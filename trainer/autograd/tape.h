@@ -1,7 +1,9 @@
 /* The tape: what was computed, in order, so that backward can walk it in reverse (architecture.md, 4).
  *
  * A forward pass calls ops; each makes its output on the tape's region and pushes a node. tape_backward walks the nodes
- * from the last to the first and gives their memory back as it goes. Memory has three places:
+ * from the last to the first and gives their memory back as it goes. Memory has four places; all but the first are
+ * where the stream's kernels work, which on a device the host may not touch:
+ *   nodes   nodes and the heads of tensors, a stack;
  *   region  what backward needs, a stack;
  *   pool    gradients of activations;
  *   slots   a few buffers for outputs that are cheaper to make again than to keep (norms, activations): such a tensor
@@ -32,6 +34,9 @@ typedef void NodeBackward(Tape *t, Node *node);
 /* Writes out->data (given) again from the node's inputs: the same bits as before. */
 typedef void NodeRemake(Tape *t, Node *node);
 
+/* How high the two stacks were. */
+typedef struct TapeMark { size_t nodes, data; } TapeMark;
+
 /* An op's own node begins with this one. */
 struct Node {
     Node *prev;
@@ -41,7 +46,7 @@ struct Node {
     Tensor *out;
     Tensor *in[NODE_INPUTS];
     int num_in;
-    size_t mark; /* the region before this op */
+    TapeMark mark; /* before this op */
 };
 
 /* Told when a parameter's gradient is final in this backward pass. */
@@ -66,8 +71,8 @@ struct Tape {
     void *ready_context;
 
     Node *last;
-    size_t last_end;
-    Region region;
+    TapeMark last_end;
+    Region nodes, region;
     Pool pool;
     struct { void *data; size_t bytes; Tensor *owner; uint64_t used_at; } slots[TAPE_ALL_SLOTS];
     uint64_t clock, began; /* of the slots; when the op at work began */
@@ -81,8 +86,8 @@ Status tape_open(Tape *t, const Kernels *k, Stream *stream, Parameters *params);
 void tape_close(Tape *t);
 
 typedef enum TapeMode { TAPE_EVAL, TAPE_TRAIN } TapeMode;
-/* Starts a pass over `batch` (borrowed until the next begin): empties the tape. In TAPE_TRAIN dropout is on and a
- * backward follows. */
+/* Starts a pass over `batch` (borrowed until the next begin, its arrays where the kernels work): empties the tape. In
+ * TAPE_TRAIN dropout is on and a backward follows. */
 void tape_begin(Tape *t, TapeMode mode, const Batch *batch, uint32_t update);
 Status tape_status(const Tape *t); /* OK, or the first error with its message raised again */
 
@@ -104,7 +109,7 @@ Tensor *tape_new_remade(Tape *t, Dtype dtype, int64_t rows, int64_t cols);
 /* An output that takes over x's storage where nobody needs x any more (x is then consumed), with x's content either
  * way. */
 Tensor *tape_new_over(Tape *t, Tensor *x);
-void *tape_keep(Tape *t, size_t bytes); /* for backward; NULL when the tape does not record */
+void *tape_keep(Tape *t, size_t bytes); /* for the kernels of backward; NULL when the tape does not record */
 /* Pushes a node of `bytes` (an op's struct that begins with Node). Returns the node to be filled in, or NULL: the tape
  * does not record, or none of the inputs needs a gradient, or there is no memory (then the tape has failed). Sets
  * needs_grad of `out`, counts the uses of parameters. Inputs may be NULL. */

@@ -5,6 +5,10 @@
 #include "trainer/autograd/tape.h"
 
 void tape_walk(Tape *t, Node *stop);         /* backward of all nodes after `stop` */
-void tape_release(Tape *t, size_t mark); /* gives the region back down to mark, forgetting slots of what was above */
+TapeMark tape_mark(const Tape *t);
+void tape_release(Tape *t, TapeMark mark); /* gives memory back down to mark, forgetting slots of what was above */
+void *tape_from_region(Tape *t, size_t bytes);
+/* The head of a tensor without data; NULL: no memory. */
+Tensor *tape_header(Tape *t, Dtype dtype, int64_t rows, int64_t cols);
 
 #endif

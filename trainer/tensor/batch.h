@@ -2,7 +2,8 @@
 #ifndef HONE_TENSOR_BATCH_H
 #define HONE_TENSOR_BATCH_H
 
-#include <stdint.h>
+#include "kernels/kernels.h"
+#include "trainer/base/status.h"
 
 typedef struct Batch {
     int32_t num_seqs;             /* B; 0 is a batch with nothing in it */
@@ -19,5 +20,16 @@ typedef struct Batch {
     int64_t targets;              /* labels that are not -100 */
     int64_t hf_targets;           /* what the Hugging Face Trainer would have counted (trainer_semantics.md, 4) */
 } Batch;
+
+/* Room for one batch where the stream's kernels work: data are collated on the host, ops read them there. */
+typedef struct BatchRoom {
+    Stream *stream; /* that has the memory */
+    int32_t *staging, *memory;
+    int64_t capacity; /* of both, elements */
+} BatchRoom;
+
+/* *out: host's numbers, with its arrays in the room; good until the next call. On the CPU it is `host` itself. */
+Status batch_place(BatchRoom *room, const Kernels *k, Stream *s, const Batch *host, Batch *out);
+void batch_room_free(BatchRoom *room);
 
 #endif
