@@ -1,5 +1,5 @@
-/* config_overrides: the config of a model from scratch, "k=v,k=v", by the table of its type's settings. As
- * transformers' update_from_string: a key must be one that the config has, a value of its type (true, 1, y, yes / false,
+/* config_overrides: the config of a model from scratch, "k=v,k=v", by the table of its type's settings. As in
+ * transformers' update_from_string a key must be one that the config has, a value of its type (true, 1, y, yes / false,
  * 0, n, no for booleans). Beyond it, what may be null can be set to null or None, and to a number again. */
 #include <errno.h>
 #include <stdlib.h>
