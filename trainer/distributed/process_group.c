@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "trainer/base/log.h"
 #include "trainer/distributed/group_internal.h"
 
 enum { NAMED_RANKS = 8 }; /* in a message */
@@ -43,9 +44,13 @@ void group_close(ProcessGroup *pg)
     if (pg) pg->ops->close(pg);
 }
 
+/* The launcher may be a while about it, and other threads go on meanwhile: what they would say, of a save for one, is
+ * not so any more. */
 void group_abort(ProcessGroup *pg, int code)
 {
-    if (pg && pg->ops->abort) pg->ops->abort(pg, code);
+    if (!pg || !pg->ops->abort) return;
+    log_set(LOG_ERROR, pg->rank);
+    pg->ops->abort(pg, code);
 }
 
 Status group_duplicate(ProcessGroup *pg, ProcessGroup **out)
