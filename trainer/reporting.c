@@ -89,8 +89,9 @@ Status report_open(Trainer *tr)
         TRY(open_files(tr));
         ProgressOptions options = {.total = tr->max_steps, .start = tr->global_step, .no_bar = a->disable_tqdm > 0};
         TRY(progress_open(&options, &tr->progress));
-        log_info("%lld examples, %d a rank and micro-step, %d micro-steps an update, %lld updates%s",
-                 (long long)tr->sampler_config.n, tr->sampler_config.batch, tr->sampler_config.accumulation,
+        int micro_steps = tr->sampler_config.accumulation;
+        log_info("%lld examples, %d a rank and micro-step, %d micro-step%s an update, %lld updates%s",
+                 (long long)tr->sampler_config.n, tr->sampler_config.batch, micro_steps, micro_steps == 1 ? "" : "s",
                  (long long)tr->max_steps, tr->tape.checkpointing ? ", gradient checkpointing" : "");
     }
     tr->started = timing_now();
