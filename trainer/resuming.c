@@ -41,11 +41,11 @@ done:
 static void find_best_again(Trainer *tr, const Checkpoint *from)
 {
     TrainerState *s = &tr->state;
-    const char *slash = strrchr(from->path, '/');
+    const char *slash = strrchr(from->path, '/'), *name = strrchr(s->best_model_checkpoint, '/');
     int parent = slash ? (int)(slash + 1 - from->path) : 0;
-    char path[STATE_PATH_BYTES + 64];
-    if (!*s->best_model_checkpoint || s->best_global_step < 0) return;
-    snprintf(path, sizeof path, "%.*scheckpoint-%lld", parent, from->path, (long long)s->best_global_step);
+    char path[2 * STATE_PATH_BYTES];
+    if (!name) return;
+    snprintf(path, sizeof path, "%.*s%s", parent, from->path, name + 1);
     if (strlen(path) < STATE_PATH_BYTES && path_is_dir(path)) strcpy(s->best_model_checkpoint, path);
 }
 

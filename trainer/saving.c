@@ -187,14 +187,18 @@ done:
     return st;
 }
 
-/* A best model that has no checkpoint yet gets this one. */
+/* The best of the models that have a checkpoint, this one among them; a better one that was never saved protects
+ * nothing. */
 static void mark_best(Trainer *tr, SaveRequest *request)
 {
     TrainerState *s = &tr->state;
-    request->best_step = tr->args->metric_for_best_model && s->best_global_step > 0 ? s->best_global_step : -1;
-    if (request->best_step == tr->global_step)
+    request->best_step = -1;
+    if (!tr->args->metric_for_best_model) return;
+    if (s->best_global_step > 0 && s->best_global_step == tr->global_step)
         snprintf(s->best_model_checkpoint, sizeof s->best_model_checkpoint, "%s/checkpoint-%lld", tr->args->output_dir,
                  (long long)tr->global_step);
+    const char *number = strrchr(s->best_model_checkpoint, '-');
+    if (number) request->best_step = strtoll(number + 1, NULL, 10);
 }
 
 /* What cannot be prepared fails the save, as what cannot be written does, not the run. */
@@ -203,7 +207,7 @@ Status trainer_save(Trainer *tr)
     Status st = OK;
     Files files = {0};
     Notes notes;
-    SaveRequest request = {.step = tr->global_step, .save_only_model = tr->args->save_only_model};
+    SaveRequest request = {.step = tr->global_step, .save_only_model = tr->args->save_only_model && !tr->stopping};
     mark_best(tr, &request);
     notes_take(tr, &notes);
     request.optimizer_metadata = notes.pairs;

@@ -36,8 +36,9 @@ static Status stop_if_asked(Trainer *tr)
     TRY(group_max_i64(tr->machine.group, &asked, 1));
     if (!asked) return OK;
     stop_tell(reasons[asked]);
+    tr->stopping = true;
     TRY(settle(tr));
-    if (step > 0 && checkpoint_saved_step(tr->store) != step) TRY(trainer_save(tr));
+    if (step > 0 && (checkpoint_saved_step(tr->store) != step || tr->args->save_only_model)) TRY(trainer_save(tr));
     TRY(settle(tr));
     if (step > 0 && checkpoint_saved_step(tr->store) != step) {
         st = status_raise(STATUS_IO,
@@ -103,7 +104,11 @@ static Status load_best(Trainer *tr, bool *lost)
     Status st = OK;
     Checkpoint found;
     const char *best = tr->state.best_model_checkpoint;
-    if (!tr->args->load_best_model_at_end || !*best) return OK;
+    if (!tr->args->load_best_model_at_end) return OK;
+    if (!*best) {
+        log_warning("the best model has no checkpoint to load it from; the model of the last step is taken");
+        return OK;
+    }
     st = group_agree(tr->machine.group, checkpoint_read_manifest(best, true, &found), NULL);
     if (st == STATUS_COMM) return st;
     if ((*lost = st != OK)) {

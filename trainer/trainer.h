@@ -75,6 +75,7 @@ typedef struct Trainer {
     double picture_s;           /* when the picture was drawn last */
     bool improved;              /* the last evaluation was the best so far */
     bool stop_early;            /* early stopping */
+    bool stopping;              /* on request: what is saved now must be enough to go on from */
     bool agreed;                /* a failure that all ranks know of */
     bool log_failed;            /* a log could not be written: rank 0's */
 } Trainer;

@@ -40,6 +40,14 @@ started 1 one --resume_from_checkpoint true; kill -USR1 $pid; ended
 must 75 "a second stop"
 says "a second stop" "resumed from .*/checkpoint-$first at step $first"
 
+# What is saved to go on from has the optimizer, whatever the other checkpoints have.
+started 1 only --save_only_model; kill -USR1 $pid; ended
+stopped "save_only_model" SIGUSR1 only
+first=$(steps_saved only)
+train 1 only $long --save_only_model --max_steps $((first + 10)) --resume_from_checkpoint true
+must 0 "going on with save_only_model"
+says "going on with save_only_model" "resumed from .*/checkpoint-$first at step $first"
+
 started 2 two; kill -USR1 $pid; ended
 stopped "USR1 to mpirun" SIGUSR1 two
 equal "USR1 to mpirun, said once" "$(grep -c 'stopped at step' "$dir/log")" 1
