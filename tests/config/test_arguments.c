@@ -239,6 +239,8 @@ static void values_out_of_type_or_range_are_refused(void **state)
         {"seed: 1.5", "an integer"},
         {"seed: 4294967296", "at most 4294967295"},
         {"per_device_train_batch_size: 0", "at least 1"},
+        {"per_device_train_batch_size: 4294967297", "1048576"},
+        {"gradient_accumulation_steps: 2097152", "1048576"},
         {"num_train_epochs: 0", "above 0"},
         {"adam_beta1: 1", "below 1"},
         {"label_smoothing_factor: 1", "below 1"},

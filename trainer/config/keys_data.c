@@ -27,7 +27,7 @@ static const Key keys[] = {
     BOOL("keep_linebreaks", keep_linebreaks, true, "Keep line ends of .txt files."),
     BOOL("overwrite_cache", overwrite_cache, false, "Preprocess again."),
     PATH("cache_dir", cache_dir, "Where preprocessed data are kept."),
-    INT_UNSET("preprocessing_num_workers", preprocessing_num_workers, AT_LEAST(1),
+    INT_UNSET("preprocessing_num_workers", preprocessing_num_workers, WITHIN(1, 4096),
               "Threads of preprocessing; unset: all cores."),
     LATER("dataset_name", TEXT, NULL, "A data set of the Hub.", NO_HUB),
     LATER("dataset_config_name", TEXT, NULL, "Its configuration.", NO_HUB),

@@ -3,6 +3,7 @@
 
 #define ONLY_F32 "weights and arithmetic are float32 in this version; leave it out"
 #define COMPILED "hone's kernels come compiled; remove it"
+#define MOST_AT_ONCE 1048576 /* sequences or micro-batches: beyond is a slip of the pen */
 #define OPTIMS_LATER                                                                                              \
     "adafactor,adagrad,rmsprop,adamw_torch_xla,adamw_torch_npu_fused,adamw_anyprecision,adamw_torch_4bit,"        \
     "adamw_torch_8bit,ademamix,adamw_bnb_8bit,adamw_8bit,ademamix_8bit,lion_8bit,lion_32bit,paged_adamw_32bit,"   \
@@ -22,10 +23,12 @@ static const Key keys[] = {
     BOOL("do_eval", do_eval, false, "Evaluate; true by itself when eval_strategy is not no."),
     LATER("do_predict", BOOL, "false", "Predict the test set at the end.",
           "`hone eval` with test_file gives the test set's metrics"),
-    INT("per_device_train_batch_size", per_device_train_batch_size, 8, AT_LEAST(1),
+    INT("per_device_train_batch_size", per_device_train_batch_size, 8, WITHIN(1, MOST_AT_ONCE),
         "Sequences a rank takes in one micro-batch."),
-    INT("per_device_eval_batch_size", per_device_eval_batch_size, 8, AT_LEAST(1), "The same, for evaluation."),
-    INT("gradient_accumulation_steps", gradient_accumulation_steps, 1, AT_LEAST(1), "Micro-batches of one update."),
+    INT("per_device_eval_batch_size", per_device_eval_batch_size, 8, WITHIN(1, MOST_AT_ONCE),
+        "The same, for evaluation."),
+    INT("gradient_accumulation_steps", gradient_accumulation_steps, 1, WITHIN(1, MOST_AT_ONCE),
+        "Micro-batches of one update."),
     REAL("num_train_epochs", num_train_epochs, 3.0, ABOVE(0),
          "Passes over the data; a fraction stops inside the last."),
     INT("max_steps", max_steps, -1, ANY, "Updates; above 0 it overrides num_train_epochs."),

@@ -71,8 +71,12 @@ static Status collate(void *context, const Dataset *d, const int64_t *index, con
     Status st = OK;
     const TaskContext *c = context;
     int column = dataset_column(d, "input_ids");
-    int32_t *ids, *positions, *labels, *cu_seqlens, *sample, rows = 0;
-    for (int b = 0; b < count; b++) rows += (int32_t)dataset_length(d, column, index[b]);
+    int32_t *ids, *positions, *labels, *cu_seqlens, *sample;
+    int64_t rows = 0;
+    for (int b = 0; b < count; b++) rows += dataset_length(d, column, index[b]);
+    if (rows > INT32_MAX)
+        RAISE(USAGE, "%d sequences of %lld tokens in all are too many for one micro-batch; make "
+                     "per_device_train_batch_size (or per_device_eval_batch_size) smaller", count, (long long)rows);
     TRY_NEW(arena, ids, rows);
     TRY_NEW(arena, positions, rows);
     TRY_NEW(arena, labels, rows);
