@@ -44,6 +44,12 @@ for batch in 1 5; do
         --batch_size $batch >"$dir/out" || fail "stdin"
     same "lines of stdin in batches of $batch" out want
 done
+printf 'In the beginning\r\nA\r\n' | "$hone" pipeline text-generation --model "$tiny" --do_sample false --max_new_tokens 8 >"$dir/out"
+same "lines that Windows wrote" out want
+printf 'In the beginning\nA\n\377\n' | "$hone" pipeline text-generation --model "$tiny" --do_sample false --max_new_tokens 8 \
+    --batch_size 5 >"$dir/out" 2>"$dir/err"; status=$?
+same "answers before a bad line" out want; expect "a bad line" 1 'text 3: .*UTF-8' err
+run text-generation --model "$dir/nowhere" A; expect "no model" 1 "nowhere: no such directory; .*config.json" err
 generate --do_sample false --max_new_tokens 3 --json -- '"a\nb"'; expect "a text in JSON" 0 '^\[\{"generated_text": "a\\nb' out
 
 # draws: the seed alone decides

@@ -4,6 +4,7 @@
 #define HONE_CLI_CLI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "trainer/base/arena.h"
@@ -38,10 +39,10 @@ Status command_with_arguments(int argc, char **argv, Status (*run)(const Trainin
  * underscores. Parsing ends at the first word that is no option, or after `--`; that word's index is *first_word (argc:
  * none). Every problem is told in one go. STATUS_USAGE. */
 typedef enum OptionType {
-    OPTION_FLAG /* bool */,
-    OPTION_INT /* int64_t */,
-    OPTION_REAL /* double */,
-    OPTION_TEXT /* const char * */
+    OPTION_FLAG, /* bool */
+    OPTION_INT,  /* int64_t */
+    OPTION_REAL, /* double */
+    OPTION_TEXT  /* const char * */
 } OptionType;
 typedef struct Option {
     const char *name;
@@ -50,5 +51,9 @@ typedef struct Option {
     double least, most; /* of a number; equal: any */
 } Option;
 Status options_parse(int argc, char **argv, const Option *options, int count, int *first_word);
+
+/* The next line of stdin, without its end (\n, or \r\n as Windows writes it), NUL-terminated; -1: there is none. The
+ * buffer is getline's. */
+int64_t line_read(char **line, size_t *capacity);
 
 #endif

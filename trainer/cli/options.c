@@ -105,3 +105,11 @@ Status options_parse(int argc, char **argv, const Option *options, int count, in
     text_free(&problems);
     return st;
 }
+
+int64_t line_read(char **line, size_t *capacity)
+{
+    int64_t size = getline(line, capacity, stdin);
+    if (size > 0 && (*line)[size - 1] == '\n') (*line)[--size] = '\0';
+    if (size > 0 && (*line)[size - 1] == '\r') (*line)[--size] = '\0';
+    return size;
+}

@@ -23,6 +23,7 @@ typedef struct TextGeneration {
     ProcessGroup *group;
     Stream *stream;
     Tokenizer *tokenizer;
+    cJSON *model_config; /* until the model takes it over */
     Model *model;
     float *weights;
     Generator *generator;
@@ -84,6 +85,7 @@ static Status open_config(TextGeneration *t, const cJSON *call)
     char *where = path_join(t->arena, t->model_dir, "generation_config.json");
     TRY_MEMORY(where);
     if (!path_exists(where)) TRY_MEMORY(where = path_join(t->arena, t->model_dir, "config.json"));
+    TRY(model_config_read(t->model_dir, &t->model_config)); /* first: it tells best what is no model directory */
     TRY(tokenizer_load(t->model_dir, &t->tokenizer));
     TRY(generation_settings_read(t->model_dir, t->tokenizer, &settings));
     TRY(generation_config_resolve(call, settings, where, true, &t->config));
@@ -106,7 +108,7 @@ static Status open_model(TextGeneration *t)
     gemm_set_isa(isa);
     t->stream = stream_new_cpu(binding.threads);
     if (!t->stream) RAISE(MEMORY, "out of memory: a pool of %d threads", binding.threads);
-    TRY(model_config_read(t->model_dir, &config));
+    config = t->model_config, t->model_config = NULL;
     TRY(model_new(config, arena_printf(t->arena, "%s/config.json", t->model_dir), &t->model));
     t->model->threads = stream_threads(t->stream);
     size_t bytes = ((size_t)t->model->params.flat_count * sizeof(float) + 63) / 64 * 64;
@@ -122,6 +124,7 @@ done:
 static void close_all(TextGeneration *t)
 {
     generator_free(t->generator);
+    cJSON_Delete(t->model_config);
     free(t->weights);
     model_free(t->model);
     tokenizer_free(t->tokenizer);
@@ -244,28 +247,38 @@ done:
     return st;
 }
 
+/* As many lines as a batch holds; ended: there are no more. What is good before a line that is not is answered. */
+static Status read_lines(TextGeneration *t, char **line, size_t *capacity, int64_t batch, Questions *q, bool *ended)
+{
+    while (q->count < batch) {
+        int64_t size = line_read(line, capacity);
+        if ((*ended = size < 0)) break;
+        Status st = add_question(t, q, *line, (size_t)size);
+        if (st) return st;
+    }
+    return OK;
+}
+
 static Status all_lines(TextGeneration *t)
 {
-    Status st = OK;
-    char *line = NULL;
+    Status st = OK, bad = OK;
+    char *line = NULL, why[1024] = "";
     size_t capacity = 0;
-    ssize_t size = 0;
     int64_t batch = t->batch_size ? t->batch_size : 1, first = 0;
-    while (size >= 0) {
+    for (bool ended = false; !ended && !bad;) {
         Questions q;
         arena_reset(t->arena);
         TRY(questions_new(t, batch, first, &q));
-        while (q.count < batch && (size = getline(&line, &capacity, stdin)) >= 0) {
-            if (size && line[size - 1] == '\n') size--, line[size] = 0;
-            TRY(add_question(t, &q, line, (size_t)size));
-        }
+        bad = read_lines(t, &line, &capacity, batch, &q, &ended);
+        if (bad) snprintf(why, sizeof why, "%s", status_message());
         if (!q.count) break;
         TRY(answer(t, &q, "\n"));
         text_printf(&t->out, "\n");
         TRY(print(t));
         first += q.count;
     }
-    if (ferror(stdin)) RAISE(IO, "stdin: cannot read");
+    if (bad) st = status_raise(bad, "%s", why);
+    else if (ferror(stdin)) RAISE(IO, "stdin: cannot read");
 done:
     free(line);
     return st;

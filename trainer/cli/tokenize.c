@@ -109,9 +109,8 @@ static Status all_lines(Tokenize *t)
     Status st = OK;
     char *line = NULL;
     size_t capacity = 0, number = 1;
-    ssize_t size;
-    for (; (size = getline(&line, &capacity, stdin)) >= 0; number++) {
-        if (size && line[size - 1] == '\n') size--;
+    int64_t size;
+    for (; (size = line_read(&line, &capacity)) >= 0; number++) {
         st = one_text(t, line, (size_t)size);
         if (st) {
             st = status_prefix(st, "line %zu of stdin", number);
