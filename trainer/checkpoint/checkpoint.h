@@ -127,9 +127,6 @@ Status checkpoint_save_begin(CheckpointStore *store, const SaveRequest *request)
  * weights. */
 void checkpoint_guard(CheckpointStore *store, const void *p, size_t bytes);
 bool checkpoint_pending(const CheckpointStore *store); /* this rank's writer is at work */
-/* True once after a save is over on this rank: *step, its status and seconds (any may be NULL). The outcome of all
- * ranks is checkpoint_wait's. Never blocks. */
-bool checkpoint_poll(CheckpointStore *store, int64_t *step, Status *status, double *seconds);
 /* Until the pending save is over on all ranks. Its outcome (OK when none was pending) with the message. (all ranks) */
 Status checkpoint_wait(CheckpointStore *store);
 /* A save of this store has failed: the run must end with status 1. Agreed at each wait and begin. */

@@ -36,8 +36,8 @@ typedef struct SaveJob {
     ManifestFile *written; /* what this rank has on disk */
     size_t written_count;
     pthread_t thread;
-    bool has_thread, polled;
-    double begun_s, seconds;
+    bool has_thread;
+    double begun_s;
     _Atomic bool over; /* status and message are final */
     Status status;
     char message[4096];

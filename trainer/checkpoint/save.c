@@ -147,18 +147,6 @@ void checkpoint_guard(CheckpointStore *store, const void *p, size_t bytes)
 
 bool checkpoint_pending(const CheckpointStore *store) { return store->job && !atomic_load(&store->job->over); }
 
-bool checkpoint_poll(CheckpointStore *store, int64_t *step, Status *status, double *seconds)
-{
-    SaveJob *job = store->job;
-    if (!job || job->polled || !atomic_load(&job->over)) return false;
-    job->polled = true;
-    if (step) *step = job->step;
-    if (status) *status = job->status;
-    if (seconds) *seconds = job->seconds;
-    if (job->status != OK) status_raise(job->status, "%s", job->message);
-    return true;
-}
-
 bool checkpoint_failed(const CheckpointStore *store)
 {
     const SaveJob *job = store->job;

@@ -169,7 +169,6 @@ void *writer_thread(void *argument)
         else
             peer_say_failed(job);
     }
-    job->seconds = clock_seconds() - job->begun_s;
     atomic_store(&job->over, true);
     return NULL;
 }

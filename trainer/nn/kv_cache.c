@@ -58,7 +58,6 @@ void kv_cache_free(KvCache *c)
 }
 
 int64_t kv_cache_length(const KvCache *c, int seq) { return c->length[seq]; }
-void kv_cache_truncate(KvCache *c, int seq, int64_t length) { c->length[seq] = length; }
 
 static float *rows_of(const KvCache *c, int layer, int value)
 {

@@ -15,7 +15,6 @@ typedef struct KvCache KvCache;
 Status kv_cache_new(int num_layers, int num_seqs, int64_t capacity, int64_t width, KvCache **out);
 void kv_cache_free(KvCache *c); /* NULL is fine */
 int64_t kv_cache_length(const KvCache *c, int seq);
-void kv_cache_truncate(KvCache *c, int seq, int64_t length); /* forgets what comes after the first `length` tokens */
 /* `to` continues as `from` does: several answers to one prompt. */
 void kv_cache_copy(KvCache *c, int from, int to);
 /* Before a forward pass over `batch` (borrowed until advance): seqs [num_seqs] ascending. Fails when a sequence would
