@@ -67,7 +67,7 @@ static void run_splits(void)
     }
 }
 
-static void run_defect(void) { run_case(&(Case){"", 64, 2, 1}); }
+static void run_one(void) { run_case(&(Case){"", 64, 2, 1}); }
 
 /* Ranks of two threads; an epoch's last update leaves one of them without a sample. */
 static void run_normal(void)
@@ -111,7 +111,8 @@ static int child(const char *what, const char *directory)
     open_world();
     dir = directory;
     if (!strcmp(what, "splits")) run_splits();
-    if (!strcmp(what, "defect")) run_defect();
+    gradients_test_order(!strcmp(what, "defect"));
+    if (!strcmp(what, "defect") || !strcmp(what, "one")) run_one();
     if (!strcmp(what, "normal")) run_normal();
     if (!strcmp(what, "no_targets")) run_no_targets();
     int initialized; /* after whole runs: by ranks only */
@@ -199,8 +200,8 @@ static void adding_in_another_order_is_noticed(void **state)
 {
     (void)state;
     static Lines lines;
-    run_ranks(1, "HONE_DEFECT=gradient_order", "defect", &lines);
-    run_ranks(2, "HONE_DEFECT=gradient_order", "defect", &lines);
+    run_ranks(1, "", "defect", &lines);
+    run_ranks(2, "", "defect", &lines);
     assert_int_equal(lines.count, 2);
     assert_string_not_equal(lines.line[0], lines.line[1]);
 }
@@ -210,8 +211,8 @@ static void ranks_without_shared_memory_give_the_same(void **state)
 {
     (void)state;
     static Lines lines;
-    run_ranks(1, "", "defect", &lines);
-    run_ranks(3, "HONE_SHM=0", "defect", &lines);
+    run_ranks(1, "", "one", &lines);
+    run_ranks(3, "HONE_SHM=0", "one", &lines);
     assert_int_equal(lines.count, 2);
     assert_int_equal(assert_one_hash_a_name(&lines), 1);
 }

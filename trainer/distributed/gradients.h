@@ -82,8 +82,8 @@ void gradients_times(Gradients *g, double *hidden, double *exposed);
 /* Since the last finish: buckets that were under way or done when backward ended, and buckets in all. For tests of
  * overlap. */
 void gradients_counts(const Gradients *g, int *started_early, int *buckets);
-/* A seeded defect for tests of full determinism: ranks are added last to first, so the order is not that of the
- * samples. Also on in gradients_new() where HONE_DEFECT is "gradient_order". */
-void gradients_test_order(Gradients *g, bool defect);
+/* A seeded defect for tests of full determinism: in gradients made from now on ranks are added last to first, so the
+ * order is not that of the samples. Nothing but a test calls it. */
+void gradients_test_order(bool on);
 
 #endif
