@@ -85,7 +85,31 @@ static void report_batch(Trainer *tr, int64_t done)
     heartbeat_report(tr->heartbeat, tr->global_step, phase);
 }
 
-Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
+/* When the ranks ask each other, at the same one of their batches, whether one is to stop: about once a second of the
+ * slowest. Every rank has the first `common` batches. */
+typedef struct Watch {
+    int64_t common, at, next;
+    double since;
+} Watch;
+
+static Status watch(Trainer *tr, Watch *w, int64_t done, bool *left)
+{
+    Status st = OK;
+    static const double EVERY_S = 1;
+    if (done < w->next || done >= w->common) return OK;
+    int64_t most[] = {trainer_asked_to_stop(), (int64_t)(1e6 * (timing_now() - w->since)) + 1};
+    TRY(group_max_i64(tr->machine.group, most, 2));
+    *left = most[0] > 0;
+    double batch_s = 1e-6 * (double)most[1] / (double)(done > w->at ? done - w->at : 1), fit = EVERY_S / batch_s;
+    int64_t passed = done - w->at, bound = 2 * passed + 1; /* the first ones may be quicker than the rest */
+    w->at = done;
+    w->next = done + (fit < 1 ? 1 : fit < (double)bound ? (int64_t)fit : bound);
+    w->since = timing_now();
+done:
+    return st;
+}
+
+Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *left)
 {
     Status st = OK;
     EvalPlan plan = plan_of(tr);
@@ -94,12 +118,16 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
     Loader *loader = NULL;
     int64_t count = eval_plan_batches(&plan), done = 0;
     double started = timing_now();
+    Watch watching = {.common = count / plan.world, .since = started};
     Part *parts = calloc((size_t)count + 1, sizeof *parts);
+    *left = false;
     if (!parts) RAISE(MEMORY, "out of memory");
     report_batch(tr, 0);
     TRY(loader_new(&config, &loader));
     progress_part_begin(tr->progress, "evaluate", eval_plan_rank_batches(&plan));
     for (const Step *step;;) {
+        TRY(watch(tr, &watching, done, left));
+        if (*left) break;
         TRY(loader_next(loader, &step));
         if (!step) break;
         TRY(evaluate_batch(tr, &step->micro[0], &parts[step->update]));
@@ -107,6 +135,11 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out)
         report_batch(tr, done);
     }
     progress_part_end(tr->progress);
+    if (*left) {
+        log_info("the evaluation of step %lld is left after %lld of %lld batches", (long long)tr->global_step,
+                 (long long)done, (long long)eval_plan_rank_batches(&plan));
+        goto done;
+    }
     TRY(gather(tr, parts, count));
     double loss = mean_loss(tr->args, parts, count), seconds = timing_now() - started;
     char key[64];
@@ -138,6 +171,7 @@ Status trainer_eval(const TrainingArguments *args, Arena *arena)
     Status st = OK;
     Trainer tr;
     LogEntry entry = {0};
+    bool left;
     trainer_init(&tr, args, arena);
     TRY(trainer_open(&tr, false));
     if (stop_requested()) RAISE(STOPPED, "stopped by %s before the evaluation", stop_reason());
@@ -147,7 +181,7 @@ Status trainer_eval(const TrainingArguments *args, Arena *arena)
         ProgressOptions options = {.no_bar = args->disable_tqdm > 0};
         TRY(progress_open(&options, &tr.progress));
     }
-    TRY(trainer_evaluate(&tr, prefix, &entry));
+    TRY(trainer_evaluate(&tr, prefix, &entry, &left));
     char key[32];
     snprintf(key, sizeof key, "%s_loss", prefix);
     if (tr.task->perplexity) logentry_add_real(&entry, "perplexity", exp(logentry_get(&entry, key, NAN)));

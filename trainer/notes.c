@@ -1,5 +1,6 @@
-/* Losses since the last log entry and over the whole run, so that a resumed run logs what an unbroken one does; and
- * what decides the bits besides config and data, so that a resume on something else says so. */
+/* Losses since the last log entry and over the whole run, and whether this step's evaluation is still to be made, so
+ * that a resumed run logs what an unbroken one does; and what decides the bits besides config and data, so that a
+ * resume on something else says so. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ void notes_take(const Trainer *tr, Notes *out)
     add(out, "loss_total", "%a", tr->loss_total);
     add(out, "steps_done", "%" PRId64, tr->steps_done);
     add(out, "skipped_steps", "%" PRId64, tr->skipped_steps);
+    if (tr->owes_evaluation) add(out, "owes_evaluation", "1");
 }
 
 static const char *find(const MetadataPair *pairs, size_t count, const char *key)
@@ -77,6 +79,7 @@ void notes_apply(Trainer *tr, const MetadataPair *pairs, size_t count, int64_t s
     tr->loss_total = real(pairs, count, "loss_total");
     tr->steps_done = whole(pairs, count, "steps_done", 0);
     tr->skipped_steps = whole(pairs, count, "skipped_steps", 0);
+    tr->owes_evaluation = whole(pairs, count, "owes_evaluation", 0) > 0;
     describe_machine(tr, machine);
     if (was && strcmp(was, machine))
         log_warning("the checkpoint was made on %s, this is %s: the last bits may differ from a run that was never "

@@ -212,13 +212,9 @@ static Status save_evaluation(Trainer *tr)
 {
     Status st = OK;
     LogEntry metrics = tr->last_evaluation;
-    if (tr->last_evaluation_step != tr->global_step || tr->args->load_best_model_at_end) {
-        logentry_reset(&metrics);
-        TRY(trainer_evaluate(tr, "eval", &metrics));
-    }
+    if (!speaks(tr)) return OK;
     if (tr->task->perplexity) logentry_add_real(&metrics, "perplexity", exp(logentry_get(&metrics, "eval_loss", NAN)));
     logentry_add_real(&metrics, "epoch", tr->state.epoch);
-    if (!speaks(tr)) return OK;
     logentry_add_int(&metrics, "eval_samples", dataset_count(tr->eval_set));
     progress_log(tr->progress, &metrics);
     TRY(results_save(tr->args->output_dir, "eval", &metrics));
@@ -247,11 +243,11 @@ static Status write_card(Trainer *tr)
     return path ? card_write(&facts, &tr->state, path) : STATUS_MEMORY;
 }
 
-Status report_end(Trainer *tr)
+Status report_end(Trainer *tr, double train_seconds)
 {
     Status st = OK;
     LogEntry entry = {0};
-    double seconds = timing_now() - tr->started, steps = (double)(tr->global_step - tr->first_step);
+    double seconds = train_seconds, steps = (double)(tr->global_step - tr->first_step);
     double updates = (double)tr->max_steps, share = updates > 0 ? steps / updates : 0;
     double samples = tr->args->max_steps > 0 ? updates * (double)tr->sampler_config.batch *
                                                    tr->sampler_config.accumulation * tr->sampler_config.world
@@ -270,7 +266,7 @@ Status report_end(Trainer *tr)
         logentry_add_int(&entry, "train_samples", tr->sampler_config.n);
         TRY(results_save(tr->args->output_dir, "train", &entry));
     }
-    if (tr->eval_set) TRY(save_evaluation(tr));
+    if (tr->eval_set && tr->last_evaluation_step == tr->global_step) TRY(save_evaluation(tr));
     if (!speaks(tr)) return OK;
     progress_close(tr->progress);
     tr->progress = NULL;

@@ -9,7 +9,7 @@ Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out);
 
 /* What a run must know to go on, and trainer_state.json (whose keys are the reference's) has no place for: metadata of
  * the optimizer's files. */
-enum { NOTES = 8, NOTE_BYTES = 128 };
+enum { NOTES = 9, NOTE_BYTES = 128 };
 typedef struct Notes {
     MetadataPair pairs[NOTES];
     char texts[NOTES][NOTE_BYTES];

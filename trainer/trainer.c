@@ -11,7 +11,7 @@
 static const char *const reasons[] = {"", "a request", "max_time", "SIGUSR1", "SIGTERM", "SIGINT"};
 enum { REASONS = sizeof reasons / sizeof *reasons };
 
-static int64_t asked_to_stop(void)
+int64_t trainer_asked_to_stop(void)
 {
     const char *why = stop_reason();
     int64_t number = why ? 1 : 0;
@@ -32,7 +32,7 @@ static Status settle(Trainer *tr)
 static Status stop_if_asked(Trainer *tr)
 {
     Status st = OK;
-    int64_t asked = asked_to_stop(), step = tr->global_step;
+    int64_t asked = trainer_asked_to_stop(), step = tr->global_step;
     TRY(group_max_i64(tr->machine.group, &asked, 1));
     if (!asked) return OK;
     stop_tell(reasons[asked]);
@@ -54,11 +54,16 @@ done:
     return st;
 }
 
+/* One that is left because of a stop is owed: what is saved then says so, and who goes on from it begins with it. */
 static Status evaluate(Trainer *tr)
 {
     Status st = OK;
     LogEntry entry = {0};
-    TRY(trainer_evaluate(tr, "eval", &entry));
+    bool left;
+    tr->owes_evaluation = true;
+    TRY(trainer_evaluate(tr, "eval", &entry, &left));
+    if (left) TRY(stop_if_asked(tr)); /* it was: this does not come back */
+    tr->owes_evaluation = false;
     TRY(report_evaluation(tr, &entry));
 done:
     return st;
@@ -85,6 +90,8 @@ static Status train(Trainer *tr)
     const Step *step;
     double loss;
     if (tr->args->eval_on_start && tr->global_step == 0 && tr->eval_set) TRY(evaluate(tr));
+    if (tr->owes_evaluation) TRY(between_updates(tr, sampler_ends_epoch(&tr->sampler_config, tr->global_step)));
+    tr->owes_evaluation = false; /* also where this run's config has none here */
     while (tr->global_step < tr->max_steps && !tr->stop_early) {
         TRY(stop_if_asked(tr));
         TRY(loader_next(tr->loader, &step)); /* micro-batches, made ahead of time */
@@ -99,7 +106,7 @@ done:
 
 /* The best checkpoint's weights, where that was asked for. One that is damaged or was never written is left: the last
  * weights are worth more than none. *lost: say so with the exit status. */
-static Status load_best(Trainer *tr, bool *lost)
+static Status load_best(Trainer *tr, bool *loaded, bool *lost)
 {
     Status st = OK;
     Checkpoint found;
@@ -121,6 +128,29 @@ static Status load_best(Trainer *tr, bool *lost)
     if (!st)
         log_info("loaded the best model, %s (%s %g)", best, tr->args->metric_for_best_model, tr->state.best_metric);
     TRY(trainer_agree(tr, st));
+    *loaded = true;
+done:
+    return st;
+}
+
+/* The evaluation of the finished model, unless the last one was of it. A stop leaves it to the next start, as long as
+ * there is a checkpoint of the last step for that: with the best model's weights in place none can be made. */
+static Status closing_evaluation(Trainer *tr, bool loaded_best)
+{
+    Status st = OK;
+    bool left;
+    if (!tr->eval_set || (tr->last_evaluation_step == tr->global_step && !tr->args->load_best_model_at_end)) return OK;
+    logentry_reset(&tr->last_evaluation);
+    tr->last_evaluation_step = -1;
+    TRY(trainer_evaluate(tr, "eval", &tr->last_evaluation, &left));
+    if (!left) {
+        tr->last_evaluation_step = tr->global_step;
+    } else if (loaded_best &&
+               (checkpoint_saved_step(tr->store) != tr->global_step || tr->args->save_only_model)) {
+        log_warning("the run is done but for the evaluation of its model, which is left out; `hone eval` makes it");
+    } else {
+        TRY(stop_if_asked(tr));
+    }
 done:
     return st;
 }
@@ -129,11 +159,13 @@ done:
 static Status finish(Trainer *tr)
 {
     Status st = OK;
-    bool lost = false;
+    bool loaded = false, lost = false;
     TRY(settle(tr));
-    TRY(load_best(tr, &lost));
+    TRY(load_best(tr, &loaded, &lost));
     TRY(trainer_save_final(tr));
-    TRY(report_end(tr));
+    double seconds = timing_now() - tr->started; /* of training */
+    TRY(closing_evaluation(tr, loaded));
+    TRY(report_end(tr, seconds));
     if (lost)
         st =
             status_raise(STATUS_IO, "the best model could not be loaded (see above); %s has the model of the last step",

@@ -74,6 +74,7 @@ typedef struct Trainer {
     const char *picture;        /* training_curves.svg's path */
     double picture_s;           /* when the picture was drawn last */
     bool improved;              /* the last evaluation was the best so far */
+    bool owes_evaluation;       /* this step's was left because of a stop */
     bool stop_early;            /* early stopping */
     bool stopping;              /* on request: what is saved now must be enough to go on from */
     bool agreed;                /* a failure that all ranks know of */
@@ -108,8 +109,11 @@ Status trainer_dry_run(Trainer *tr);
 Status trainer_update(Trainer *tr, const Step *step, double *loss);
 /* That the evaluation set gives a batch. (this rank alone) */
 Status trainer_check_evaluation(const Trainer *tr);
-/* Metrics of the evaluation set, with their prefix and in the reference's order. (all ranks) */
-Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out);
+/* Metrics of the evaluation set, with their prefix and in the reference's order. *left: a rank was asked to stop before
+ * the end; there is no result then. (all ranks) */
+Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *left);
+/* Why this rank is to stop, as a number that grows from 1; 0: it is not. */
+int64_t trainer_asked_to_stop(void);
 
 Status trainer_save(Trainer *tr);        /* begins a checkpoint of this step */
 Status trainer_save_final(Trainer *tr);  /* waits, then the model into output_dir itself */
@@ -118,7 +122,8 @@ Status trainer_resume(Trainer *tr);      /* weights, optimizer state, step, data
 Status report_open(Trainer *tr);
 Status report_step(Trainer *tr, const Step *step, double loss); /* the bar, and a log entry when one is due */
 Status report_evaluation(Trainer *tr, LogEntry *entry); /* log, best model, early stopping */
-Status report_end(Trainer *tr);                         /* train_results.json, card, picture */
+/* train_results.json, eval_results.json from the last evaluation if it was of this step, card, picture. */
+Status report_end(Trainer *tr, double train_seconds);
 void report_close(Trainer *tr);
 
 #endif
