@@ -21,8 +21,9 @@ static Status load_checkpoint(Trainer *tr, const Checkpoint *from)
     MetadataPair *pairs = NULL;
     size_t count = 0;
     if (!from->has_optimizer)
-        RAISE(USAGE, "%s was saved with save_only_model: there is no optimizer state to go on from; use it as "
-              "model_name_or_path", from->path);
+        RAISE(USAGE, "%s was saved with save_only_model: there is no optimizer state to go on from; begin anew from it "
+              "with model_name_or_path and another output_dir, and leave save_only_model out to be able to resume",
+              from->path);
     if (from->step > tr->max_steps)
         RAISE(USAGE, "%s is at step %lld, beyond the %lld steps of this run; raise max_steps or num_train_epochs",
               from->path, (long long)from->step, (long long)tr->max_steps);

@@ -276,6 +276,9 @@ Status trainer_open_training(Trainer *tr)
     TRY(trainer_agree(tr, open_sampler(tr)));
     TRY(trainer_agree(tr, open_schedule(tr)));
     TRY(open_store(tr));
+    if (a->save_only_model && a->save_strategy != STRATEGY_NO)
+        log_warning("save_only_model: checkpoints hold the model alone, so this run cannot be resumed if it is killed; "
+                    "only a stop on request (SIGUSR1, SIGTERM, max_time) saves what a resume needs");
     GradientsOptions options = {.zero_stage = (int)a->zero_stage, .full_determinism = a->full_determinism,
                                 .bucket_bytes = a->ddp_bucket_cap_mb == ARG_UNSET ? 0 : a->ddp_bucket_cap_mb << 20};
     TRY(gradients_new(tr->machine.group, tr->machine.stream, ps->flat_count, &options, &tr->gradients));

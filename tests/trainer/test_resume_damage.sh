@@ -68,6 +68,9 @@ equal "and nothing moved" "$(checkpoints whole)" "checkpoint-12 checkpoint-4 che
 train 1 whole --resume_from_checkpoint true --max_steps 8; must 2 "beyond the end"
 says "beyond the end" "is at step 12, beyond the 8 steps"
 train 1 models --save_only_model --max_steps 4; must 0 "models only"
+says "models only" "warning: save_only_model: .* cannot be resumed if it is killed"
+train 1 none --save_only_model --max_steps 1 --save_strategy no; must 0 "nothing saved"
+silent "nothing saved" "save_only_model"
 train 1 models --resume_from_checkpoint true; must 2 "a model only"
-says "a model only" "was saved with save_only_model"
+says "a model only" "checkpoint-4 was saved with save_only_model: .*model_name_or_path"
 finish

@@ -99,8 +99,6 @@ static void machine(Settings *s)
     if (a->full_determinism && a->loss_normalization == LOSS_HF)
         settings_problem(s, "full_determinism",
                          "needs loss_normalization: tokens; with hf the loss depends on how an update is split");
-    if (a->save_only_model && settings_given(s, "resume_from_checkpoint") && a->resume_from_checkpoint)
-        log_info("save_only_model: checkpoints of this run cannot be resumed exactly");
 }
 
 static void data(Settings *s)
