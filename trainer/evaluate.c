@@ -12,6 +12,7 @@
 #include "trainer/callbacks/results.h"
 #include "trainer/callbacks/signals.h"
 #include "trainer/callbacks/timing.h"
+#include "trainer/checkpoint/dir_lock.h"
 #include "trainer/trainer.h"
 
 /* Of one batch. */
@@ -166,6 +167,21 @@ done:
     return st;
 }
 
+/* Beside what is in output_dir, which has one writer: where a run is at work the files are left to it. */
+static Status write_results(const char *dir, const char *prefix, const LogEntry *metrics)
+{
+    DirLock *lock;
+    static const double WAIT_S = 2; /* another evaluation is done by then */
+    Status st = dir_lock_take(dir, WAIT_S, &lock);
+    if (st == STATUS_LOCKED) {
+        log_warning("%s_results.json is not written: %s", prefix, status_message());
+        return OK;
+    }
+    if (!st) st = results_save(dir, prefix, metrics);
+    dir_lock_release(lock);
+    return st;
+}
+
 Status trainer_eval(const TrainingArguments *args, Arena *arena)
 {
     Status st = OK;
@@ -191,7 +207,7 @@ Status trainer_eval(const TrainingArguments *args, Arena *arena)
     tr.progress = NULL;
     TRY(print_metrics(&tr, &entry));
     if (tr.machine.group->rank == 0 && path_is_dir(args->output_dir))
-        TRY(results_save(args->output_dir, prefix, &entry));
+        TRY(write_results(args->output_dir, prefix, &entry));
 done:
     trainer_end_all(&tr, st);
     trainer_close(&tr);
