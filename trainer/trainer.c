@@ -104,33 +104,46 @@ done:
     return st;
 }
 
+/* Weights of a checkpoint, read into the place of the gradients, which nobody needs any more: one that breaks off
+ * leaves the model whole. (this rank alone) */
+static Status load_aside(Trainer *tr, const char *dir)
+{
+    Checkpoint found;
+    Parameters *ps = &tr->model->params;
+    float *weights = ps->weights, *gradients = ps->grads;
+    Status st = checkpoint_read_manifest(dir, true, &found);
+    heartbeat_report(tr->heartbeat, tr->global_step, "load the best model");
+    parameters_bind(ps, gradients, NULL);
+    if (!st) st = model_load(tr->model, dir);
+    parameters_bind(ps, weights, gradients);
+    return st;
+}
+
 /* The best checkpoint's weights, where that was asked for. One that is damaged or was never written is left: the last
  * weights are worth more than none. *lost: say so with the exit status. */
 static Status load_best(Trainer *tr, bool *loaded, bool *lost)
 {
-    Status st = OK;
-    Checkpoint found;
     const char *best = tr->state.best_model_checkpoint;
+    Parameters *ps = &tr->model->params;
     if (!tr->args->load_best_model_at_end) return OK;
     if (!*best) {
         log_warning("the best model has no checkpoint to load it from; the model of the last step is taken");
         return OK;
     }
-    st = group_agree(tr->machine.group, checkpoint_read_manifest(best, true, &found), NULL);
+    heartbeat_report(tr->heartbeat, tr->global_step, "check the best model");
+    Status st = group_agree(tr->machine.group, load_aside(tr, best), NULL); /* the message is the failing rank's */
     if (st == STATUS_COMM) return st;
-    if ((*lost = st != OK)) {
-        if (tr->machine.group->rank == 0)
-            log_error("the best model, %s, cannot be loaded: %s; the model of the last step is taken", best,
-                      status_message());
-        return OK;
+    *loaded = st == OK, *lost = st != OK;
+    if (*lost && tr->machine.group->rank == 0)
+        log_error("the best model, %s, cannot be loaded: %s; the model of the last step is taken", best,
+                  status_message());
+    for (size_t i = 0; *loaded && i < ps->count; i++) {
+        const Parameter *p = ps->list[i];
+        memcpy(ps->weights + p->offset, ps->grads + p->offset, (size_t)p->count * sizeof(float));
     }
-    st = model_load(tr->model, best);
-    if (!st)
+    if (*loaded)
         log_info("loaded the best model, %s (%s %g)", best, tr->args->metric_for_best_model, tr->state.best_metric);
-    TRY(trainer_agree(tr, st));
-    *loaded = true;
-done:
-    return st;
+    return OK;
 }
 
 /* The evaluation of the finished model, unless the last one was of it. A stop leaves it to the next start, as long as
