@@ -173,9 +173,12 @@ static Status finish(Trainer *tr)
 {
     Status st = OK;
     bool loaded = false, lost = false;
+    heartbeat_report(tr->heartbeat, tr->global_step, "wait for the save");
     TRY(settle(tr));
     TRY(load_best(tr, &loaded, &lost));
+    heartbeat_report(tr->heartbeat, tr->global_step, "write the model");
     TRY(trainer_save_final(tr));
+    heartbeat_report(tr->heartbeat, tr->global_step, "end");
     double seconds = timing_now() - tr->started; /* of training */
     TRY(closing_evaluation(tr, loaded));
     TRY(report_end(tr, seconds));

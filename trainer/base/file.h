@@ -66,5 +66,7 @@ typedef struct FileCall {
  * *size (a short write: that much is written, then the rest is tried in a new call). */
 typedef int FileHook(void *context, const FileCall *call, size_t *size);
 void file_hook(FileHook *hook, void *context); /* NULL: none. For tests, and HONE_SLOW_DISK */
+/* Operations of this process so far: whoever watches sees by it that a slow disk gets on. Any thread. */
+uint64_t file_calls(void);
 
 #endif

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "trainer/base/clock.h"
+#include "trainer/base/file.h"
 #include "trainer/base/log.h"
 #include "trainer/distributed/group_internal.h"
 
@@ -17,6 +18,7 @@ static const double BEAT_S = 0.5, SLEEP_S = 0.05, SUSPENDED_S = 3, LOST_S = 30, 
 
 typedef struct Beat {
     int64_t step;
+    uint64_t file_calls; /* reading and writing gets on, also where the main thread waits for it */
     char phase[32];
 } Beat;
 
@@ -51,7 +53,8 @@ static bool is_pending(MPI_Request *request)
 
 static bool is_same(const Beat *a, const Beat *b)
 {
-    return a->step == b->step && !strncmp(a->phase, b->phase, sizeof a->phase);
+    return a->step == b->step && a->file_calls == b->file_calls &&
+           !strncmp(a->phase, b->phase, sizeof a->phase);
 }
 
 static void send_beats(Heartbeat *h, double now)
@@ -60,6 +63,7 @@ static void send_beats(Heartbeat *h, double now)
     pthread_mutex_lock(&h->lock);
     own = h->own;
     pthread_mutex_unlock(&h->lock);
+    own.file_calls = file_calls();
     if (!is_same(&own, &h->sent)) h->changed = now;
     h->sent = own;
     for (int i = 0; i < h->count; i++) {

@@ -14,7 +14,8 @@ typedef struct Heartbeat Heartbeat;
 
 typedef struct HeartbeatOptions {
     double lost_s;  /* no sign of life of a rank for so long: lost. 0: 30 s */
-    double stuck_s; /* no rank's step or phase has changed for so long: stuck (ddp_timeout). 0: never */
+    double stuck_s; /* no rank's step or phase has changed, and none has got on with a file, for so long: stuck
+                       (ddp_timeout). 0: never */
 } HeartbeatOptions;
 
 /* Collective. *out is NULL, which all calls take, for one rank. */
