@@ -1,3 +1,4 @@
+/* runs: alone */
 /* The reducer against sums made here in the order it promises, to the bit; alone, by shared memory and by messages. */
 #include "tests/distributed/mpi_test.h"
 

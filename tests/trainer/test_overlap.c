@@ -1,3 +1,4 @@
+/* runs: alone */
 /* Communication hides behind backward in a whole run: two ranks whose n buckets each take d longer. A step then takes
  * the larger of backward and n d, not their sum, and the log says what was hidden. Times are compared with those of the
  * same process a moment before, the best of some tries: other programs make a step longer, but none makes one shorter

@@ -1,3 +1,4 @@
+/* runs: alone */
 /* links: trainer checkpoint */
 /* Saving does not stop a run: with a disk of 10 MB/s steps go on at their pace while a checkpoint is written, nobody
  * waits for the disk, and what is written is the moment of the save, to the bit. */
