@@ -24,6 +24,26 @@ struct Optimizer {
     size_t state_bytes;
 };
 
+/* Zero. The host's: mmap, which takes no memory until the first step. */
+static float *state_new(const Optimizer *o)
+{
+    if (stream_is_device(o->stream)) {
+        float *state = stream_allocate(o->stream, o->state_bytes);
+        if (state) o->k->fill_zero(o->stream, state, o->state_bytes);
+        return state;
+    }
+    void *p = mmap(NULL, o->state_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    madvise(p, o->state_bytes, MADV_HUGEPAGE);
+    return p;
+}
+
+static void state_free(const Optimizer *o, float *state)
+{
+    if (stream_is_device(o->stream)) stream_release(o->stream, state);
+    else if (state) munmap(state, o->state_bytes);
+}
+
 static Status add_segment(Optimizer *o, Segment s)
 {
     if (o->num_segments == o->capacity) {
@@ -66,12 +86,9 @@ Status optimizer_new(const OptimizerType *type, const OptimizerConfig *config, c
         o->state_count += ranges[i].end - ranges[i].begin;
     }
     o->state_bytes = (size_t)o->state_count * sizeof(float) + 4096;
-    for (int i = 0; i < type->num_states; i++) { /* mmap: zero, and no memory until the first step */
-        void *p = mmap(NULL, o->state_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (p == MAP_FAILED) RAISE(MEMORY, "out of memory: %zu MB of optimizer state", o->state_bytes >> 20);
-        madvise(p, o->state_bytes, MADV_HUGEPAGE);
-        o->states[i] = p;
-    }
+    for (int i = 0; i < type->num_states; i++)
+        if (!(o->states[i] = state_new(o)))
+            RAISE(MEMORY, "out of memory: %zu MB of optimizer state", o->state_bytes >> 20);
     *out = o;
     return OK;
 done:
@@ -82,8 +99,7 @@ done:
 void optimizer_free(Optimizer *o)
 {
     if (!o) return;
-    for (int i = 0; i < 2; i++)
-        if (o->states[i]) munmap(o->states[i], o->state_bytes);
+    for (int i = 0; i < 2; i++) state_free(o, o->states[i]);
     free(o->segments);
     free(o->at);
     free(o);

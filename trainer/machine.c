@@ -2,19 +2,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/device.h"
 #include "kernels/gemm.h"
 #include "trainer/base/log.h"
 #include "trainer/callbacks/signals.h"
 #include "trainer/callbacks/timing.h"
 #include "trainer/trainer.h"
 
+/* The host's threads stay for what is done there: reading weights, preparing data. */
+static Status open_device(Machine *m)
+{
+    Status st = OK;
+    char why[DEVICE_WHY_BYTES];
+    if (m->group->size > 1)
+        RAISE(UNSUPPORTED, "device: cuda: this version trains on one GPU; start one rank, or write device: cpu");
+    if (!device_open(m->group->local_rank, &m->k, &m->stream, why))
+        RAISE(USAGE, "device: cuda: %s; write device: cpu to compute without a GPU", why);
+done:
+    return st;
+}
+
 Status machine_open(const TrainingArguments *args, Machine *m)
 {
     Status st = OK;
     char why[ISA_WHY_BYTES];
     *m = (Machine){.group = m->group};
-    if (args->device == DEVICE_CHOICE_CUDA)
-        RAISE(USAGE, "device: cuda: this build has no CUDA backend; write device: cpu");
     if (!isa_allowed(getenv("HONE_ISA"), isa_of_cpu(), why)) RAISE(USAGE, "%s", why);
     TRY(signals_block()); /* before MPI starts threads */
     if (!m->group) TRY(group_open(&m->group));
@@ -30,15 +42,25 @@ Status machine_open(const TrainingArguments *args, Machine *m)
     unsigned isa = isa_detect();
     gemm_set_isa(isa);
     m->k = kernels_cpu(isa);
-    m->stream = stream_new_cpu(m->binding.threads);
-    if (!m->stream) RAISE(MEMORY, "out of memory: a pool of %d threads", m->binding.threads);
+    m->host = stream_new_cpu(m->binding.threads);
+    if (!m->host) RAISE(MEMORY, "out of memory: a pool of %d threads", m->binding.threads);
+    if (args->device == DEVICE_CHOICE_CUDA) TRY(open_device(m));
+    else m->stream = m->host;
 done:
     return st;
 }
 
+Status machine_check(const Machine *m)
+{
+    if (!stream_failed(m->stream)) return OK;
+    const char *says = stream_message(m->stream);
+    return status_raise(STATUS_MEMORY, "%s", *says ? says : "out of memory: kernel scratch");
+}
+
 void machine_close(Machine *m)
 {
-    stream_free(m->stream);
+    if (m->stream != m->host) stream_free(m->stream);
+    stream_free(m->host);
     group_close(m->group);
     signals_close();
     *m = (Machine){0};

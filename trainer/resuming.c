@@ -27,9 +27,10 @@ static Status load_checkpoint(Trainer *tr, const Checkpoint *from)
     if (from->step > tr->max_steps)
         RAISE(USAGE, "%s is at step %lld, beyond the %lld steps of this run; raise max_steps or num_train_epochs",
               from->path, (long long)from->step, (long long)tr->max_steps);
-    TRY(model_load(tr->model, from->path));
+    TRY(trainer_load(tr, from->path));
     TRY(optimizer_piece(tr, tr->arena, &piece));
     TRY(checkpoint_load_optimizer(from->path, &piece, tr->arena, &pairs, &count));
+    TRY(mirror_give_states(tr));
     TRY(load_state(tr, from->path));
     notes_apply(tr, pairs, count, from->step);
     tr->global_step = tr->first_step = from->step;

@@ -17,7 +17,7 @@ static Status model_tensors(Trainer *tr, Arena *arena, NamedTensor **out)
         NamedTensor *t = &(*out)[i];
         *t = (NamedTensor){.name = p->spec.name,
                            .ndim = p->spec.ndim,
-                           .data = p->value.data,
+                           .data = mirror_weights(tr) + p->offset,
                            .dtype = DTYPE_F32,
                            .file_dtype = DTYPE_F32};
         for (int d = 0; d < p->spec.ndim; d++) t->shape[d] = p->spec.shape[d];
@@ -47,7 +47,7 @@ Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out)
     for (int i = 0; i < num_owned; i++)
         ranges[i] = (FlatRange){owned[i].begin, owned[i].end, optimizer_at(tr->optimizer, i)};
     for (int i = 0; i < num_states; i++)
-        states[i] = (FlatState){optimizer_state_name(tr->optimizer, i), optimizer_state(tr->optimizer, i)};
+        states[i] = (FlatState){optimizer_state_name(tr->optimizer, i), mirror_state(tr, i)};
     *out = (OptimizerPiece){parameters, ps->count, ranges, (size_t)num_owned, states, (size_t)num_states};
 done:
     return st;
@@ -213,7 +213,12 @@ Status trainer_save(Trainer *tr)
     request.optimizer_metadata = notes.pairs;
     request.optimizer_metadata_count = notes.count;
     heartbeat_report(tr->heartbeat, tr->global_step, "save");
+    if (mirror_is_apart(tr)) {
+        st = checkpoint_wait(tr->store); /* what fails there is told there */
+        if (st == STATUS_COMM || st == STATUS_BUG) goto done;
+    }
     st = arena_new(&files.arena);
+    if (!st) st = mirror_take(tr);
     if (!st) st = optimizer_piece(tr, files.arena, &request.optimizer);
     if (!st && tr->machine.group->rank == 0) st = add_files(tr, &files, &request);
     request.prepared = st;
@@ -230,6 +235,7 @@ Status trainer_save_final(Trainer *tr)
     Files files = {0};
     NamedTensor *tensors = NULL;
     TRY(arena_new(&files.arena));
+    TRY(mirror_take(tr));
     TRY(model_tensors(tr, files.arena, &tensors));
     if (tr->machine.group->rank == 0) {
         Text *state = files_text(&files);

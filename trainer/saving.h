@@ -4,6 +4,16 @@
 
 #include "trainer/trainer.h"
 
+/* mirror.c. On the CPU: nothing to do. */
+float *mirror_weights(Trainer *tr);      /* between take or open and free */
+float *mirror_state(Trainer *tr, int i); /* of the optimizer */
+bool mirror_is_apart(const Trainer *tr); /* saving waits for the save before, whose files are written from it */
+Status mirror_open(Trainer *tr);
+Status mirror_take(Trainer *tr);         /* from the device, all that there is */
+Status mirror_give_weights(Trainer *tr); /* to the device */
+Status mirror_give_states(Trainer *tr);
+void mirror_free(Trainer *tr);
+
 /* Where this rank's optimizer states lie; in arena. */
 Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out);
 

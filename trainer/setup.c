@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 #include "trainer/base/log.h"
-#include "trainer/trainer.h"
+#include "trainer/saving.h"
 
 static Status open_model(Trainer *tr)
 {
@@ -25,7 +25,7 @@ static Status open_model(Trainer *tr)
         RAISE(USAGE, "no model: set model_name_or_path to a model directory, or model_type and tokenizer_name to train "
                      "from scratch");
     TRY(model_new(config, dir ? arena_printf(tr->arena, "%s/config.json", dir) : a->model_type, &tr->model));
-    tr->model->threads = stream_threads(tr->machine.stream);
+    tr->model->threads = stream_threads(tr->machine.host);
 
     tr->tokenizer_dir = a->tokenizer_name ? a->tokenizer_name : a->model_name_or_path ? a->model_name_or_path : dir;
     if (!tr->tokenizer_dir) RAISE(USAGE, "no tokenizer: set tokenizer_name to a directory with a tokenizer.json");
@@ -81,11 +81,28 @@ done:
     return st;
 }
 
-static Status load_weights(Trainer *tr)
+Status trainer_load(Trainer *tr, const char *path)
 {
-    if (tr->args->model_name_or_path) return model_load(tr->model, tr->args->model_name_or_path);
-    model_draw(tr->model, (uint64_t)tr->args->seed);
-    return OK;
+    Status st = OK;
+    Parameters *ps = &tr->model->params;
+    float *weights = ps->weights, *grads = ps->grads;
+    TRY(mirror_open(tr));
+    parameters_view(ps, mirror_weights(tr), grads);
+    if (path) st = model_load(tr->model, path);
+    else model_draw(tr->model, (uint64_t)tr->args->seed);
+    parameters_view(ps, weights, grads);
+    if (!st) st = mirror_give_weights(tr);
+done:
+    return st;
+}
+
+Status trainer_load_weights(Trainer *tr) { return trainer_load(tr, tr->args->model_name_or_path); }
+
+/* Memory of a device comes with its gaps zeroed, or is written whole. */
+static void bind(Trainer *tr, float *weights, float *grads)
+{
+    if (stream_is_device(tr->machine.stream)) parameters_view(&tr->model->params, weights, grads);
+    else parameters_bind(&tr->model->params, weights, grads);
 }
 
 /* `theirs` is rank 0's: a line a key, in the same order. */
@@ -153,10 +170,10 @@ Status trainer_open(Trainer *tr, bool training)
     tr->tape.checkpoint_every = (int)tr->args->checkpoint_every_n_layers;
     if (!training) {
         size_t bytes = ((size_t)tr->model->params.flat_count * sizeof(float) + 63) / 64 * 64;
-        if (!(tr->weights = aligned_alloc(64, bytes + 64)))
+        if (!(tr->weights = stream_allocate(tr->machine.stream, bytes + 64)))
             RAISE(MEMORY, "out of memory: %zu MB of weights", bytes >> 20);
-        parameters_bind(&tr->model->params, tr->weights, NULL);
-        TRY(trainer_agree(tr, load_weights(tr)));
+        bind(tr, tr->weights, NULL);
+        TRY(trainer_agree(tr, trainer_load_weights(tr)));
     }
 done:
     return st;
@@ -280,9 +297,10 @@ Status trainer_open_training(Trainer *tr)
         log_warning("save_only_model: checkpoints hold the model alone, so this run cannot be resumed if it is killed; "
                     "only a stop on request (SIGUSR1, SIGTERM, max_time) saves what a resume needs");
     GradientsOptions options = {.zero_stage = (int)a->zero_stage, .full_determinism = a->full_determinism,
+                                .k = tr->machine.k,
                                 .bucket_bytes = a->ddp_bucket_cap_mb == ARG_UNSET ? 0 : a->ddp_bucket_cap_mb << 20};
     TRY(gradients_new(tr->machine.group, tr->machine.stream, ps->flat_count, &options, &tr->gradients));
-    parameters_bind(ps, gradients_weights(tr->gradients), gradients_data(tr->gradients));
+    bind(tr, gradients_weights(tr->gradients), gradients_data(tr->gradients));
     tr->tape.ready = parameter_ready;
     tr->tape.ready_context = tr->gradients;
     TRY(open_optimizer(tr));
@@ -301,8 +319,6 @@ done:
     return st;
 }
 
-Status trainer_load_weights(Trainer *tr) { return load_weights(tr); }
-
 void trainer_close(Trainer *tr)
 {
     report_close(tr);
@@ -314,7 +330,8 @@ void trainer_close(Trainer *tr)
     tape_close(&tr->tape);
     batch_room_free(&tr->room);
     gradients_free(tr->gradients);
-    free(tr->weights);
+    stream_release(tr->machine.stream, tr->weights);
+    mirror_free(tr);
     dataset_free(tr->train_set);
     dataset_free(tr->eval_set);
     tokenizer_free(tr->tokenizer);

@@ -1,5 +1,5 @@
 /* The training loop. What an update is: update.c; what is opened before: setup.c. */
-#include "trainer/trainer.h"
+#include "trainer/saving.h"
 
 #include <string.h>
 
@@ -104,8 +104,8 @@ done:
     return st;
 }
 
-/* Weights of a checkpoint, read into the place of the gradients, which nobody needs any more: one that breaks off
- * leaves the model whole. (this rank alone) */
+/* Weights of a checkpoint, read into the host's copy where the model is on a device, else into the place of the
+ * gradients, which nobody needs any more: one that breaks off leaves the model whole. (this rank alone) */
 static Status load_aside(Trainer *tr, const char *dir)
 {
     Checkpoint found;
@@ -113,10 +113,23 @@ static Status load_aside(Trainer *tr, const char *dir)
     float *weights = ps->weights, *gradients = ps->grads;
     Status st = checkpoint_read_manifest(dir, true, &found);
     heartbeat_report(tr->heartbeat, tr->global_step, "load the best model");
-    parameters_bind(ps, gradients, NULL);
-    if (!st) st = model_load(tr->model, dir);
-    parameters_bind(ps, weights, gradients);
+    if (!st) st = mirror_open(tr);
+    if (st) return st;
+    parameters_view(ps, mirror_is_apart(tr) ? mirror_weights(tr) : gradients, NULL);
+    st = model_load(tr->model, dir);
+    parameters_view(ps, weights, gradients);
     return st;
+}
+
+static Status take_aside(Trainer *tr)
+{
+    const Parameters *ps = &tr->model->params;
+    if (mirror_is_apart(tr)) return mirror_give_weights(tr);
+    for (size_t i = 0; i < ps->count; i++) {
+        const Parameter *p = ps->list[i];
+        memcpy(ps->weights + p->offset, ps->grads + p->offset, (size_t)p->count * sizeof(float));
+    }
+    return OK;
 }
 
 /* The best checkpoint's weights, where that was asked for. One that is damaged or was never written is left: the last
@@ -124,7 +137,6 @@ static Status load_aside(Trainer *tr, const char *dir)
 static Status load_best(Trainer *tr, bool *loaded, bool *lost)
 {
     const char *best = tr->state.best_model_checkpoint;
-    Parameters *ps = &tr->model->params;
     if (!tr->args->load_best_model_at_end) return OK;
     if (!*best) {
         log_warning("the best model has no checkpoint to load it from; the model of the last step is taken");
@@ -137,10 +149,7 @@ static Status load_best(Trainer *tr, bool *loaded, bool *lost)
     if (*lost && tr->machine.group->rank == 0)
         log_error("the best model, %s, cannot be loaded: %s; the model of the last step is taken", best,
                   status_message());
-    for (size_t i = 0; *loaded && i < ps->count; i++) {
-        const Parameter *p = ps->list[i];
-        memcpy(ps->weights + p->offset, ps->grads + p->offset, (size_t)p->count * sizeof(float));
-    }
+    if (*loaded && (st = take_aside(tr)) != OK) return st;
     if (*loaded)
         log_info("loaded the best model, %s (%s %g)", best, tr->args->metric_for_best_model, tr->state.best_metric);
     return OK;

@@ -24,11 +24,18 @@ typedef struct Machine {
     ProcessGroup *group;
     Binding binding;
     const Kernels *k;
-    Stream *stream;
+    Stream *stream; /* where k's kernels work: the host's own, or a device's */
+    Stream *host;   /* the host's threads */
 } Machine;
 /* Signals are blocked, MPI is started where there are ranks; a group that is set already is taken. (all ranks) */
 Status machine_open(const TrainingArguments *args, Machine *m);
 void machine_close(Machine *m);
+/* Work that was queued has failed (seen at the latest when the host has waited for it). */
+Status machine_check(const Machine *m);
+
+/* What files are read into and written from: the host's copies of weights and optimizer states that lie on a device
+ * (mirror.c). On the CPU these are the arrays themselves. */
+typedef struct Mirror { float *weights, *states[2]; } Mirror;
 
 typedef struct Trainer {
     const TrainingArguments *args;
@@ -42,6 +49,7 @@ typedef struct Trainer {
     Dataset *train_set, *eval_set;
     Gradients *gradients;       /* owns the flat arrays of weights and gradients while training */
     float *weights;             /* evaluation only: owned here */
+    Mirror mirror;
     Tape tape;
     BatchRoom room;             /* where `placed` lies */
     Batch placed;               /* the batch on the tape */
@@ -95,7 +103,8 @@ Status trainer_eval(const TrainingArguments *args, Arena *arena);
 /* ---- between the files of this room ------------------------------------------------------------------------------ */
 Status trainer_open(Trainer *tr, bool training); /* machine, model, data, weights */
 Status trainer_open_training(Trainer *tr);       /* gradients, optimizer, schedule, store, resume, loader */
-Status trainer_load_weights(Trainer *tr);        /* the model's own */
+Status trainer_load(Trainer *tr, const char *path); /* weights from a model's directory; NULL: drawn */
+Status trainer_load_weights(Trainer *tr);           /* the model's own */
 /* All ranks learn whether one failed; from then on the failure is everybody's, and only the rank that failed first
  * speaks. */
 Status trainer_agree(Trainer *tr, Status mine);

@@ -152,6 +152,7 @@ Status trainer_update(Trainer *tr, const Step *step, double *loss)
         TRY(gradients_gather_weights(tr->gradients));
     }
     tr->global_step++;
+    TRY(machine_check(&tr->machine));
 done:
     return st;
 }

@@ -249,7 +249,6 @@ static void values_out_of_type_or_range_are_refused(void **state)
         {"zero_stage: 2", "at most 1"},
         {"optim: adamw_hf", "one of adamw_torch"},
         {"lr_scheduler_type: greedy", "not honoured"},
-        {"device: cuda", "no CUDA"},
         {"device: tpu", "one of auto,cpu"},
         {"ddp_backend: nccl", "use mpi"},
         {"report_to: wandb", "tensorboard"},

@@ -60,6 +60,12 @@ widths() {
             BEGIN { while ((getline file < list) > 0) waits[file] = 1 } !($1 in waits)'
 }
 
+# trainer/ and optim/ compute by kernels.h, whatever is behind it. Messages and the key `device` may say what there is.
+devices() {
+    over "$1" 'FILENAME !~ /^kernels/ { line = $0; gsub(/"([^"\\]|\\.)*"|DEVICE_CHOICE_CUDA/, "", line)
+        if (tolower(line) ~ /cuda|cublas|__global__/) print FILENAME ":" FNR ": " $0 }'
+}
+
 # style.md: 100 to 300 lines a file, beyond, seek the second subject. Here is the end of patience; tables of cases make tests longer.
 lengths() {
     over "$1" '{ lines[FILENAME] = FNR }
@@ -80,7 +86,7 @@ calls() {
 # The instruction sets differ by vec.h's width alone; convert.c has the one instruction that base lacks.
 conditions() { (cd "$1" && grep -nE '^ *#(if|ifdef|ifndef)' kernels/cpu/*.c | grep -vE '^kernels/cpu/convert\.c:[0-9]+:#ifdef __F16C__$'); }
 
-checks="rooms names widths lengths heads python_files calls conditions"
+checks="rooms names devices widths lengths heads python_files calls conditions"
 for check in $checks; do
     found=$($check "$root")
     [ -z "$found" ] && continue
@@ -104,6 +110,7 @@ echo '#include "trainer/base/file.h"' >>"$copy/kernels/cpu/basic.c"
 echo '#include "kernels/cuda/x.h"' >>"$copy/kernels/cpu/rope.c"
 mkdir "$copy/trainer/attic" && echo '#include "trainer/base/file.h"' >"$copy/trainer/attic/a.c"
 echo '/* as GPT2 does */' >>"$copy/trainer/nn/layers.c"
+echo 'int cudaMalloc(void);' >>"$copy/trainer/nn/layers.c"
 printf '/* %120s */\n' x >"$copy/tests/x/wide.c"
 printf '/* é%s */\n' "$(printf 'é%.0s' $(seq 113))" >"$copy/tests/x/accents.c" # 120 columns of 234 bytes
 yes '/**/' | head -501 >"$copy/trainer/base/long.c"
@@ -119,6 +126,7 @@ seeded rooms "kernels/cpu/basic.c includes trainer/base/file.h: kernels does not
 seeded rooms "kernels/cpu/rope.c includes kernels/cuda/x.h: a backend looks at another"
 seeded rooms "trainer/attic/a.c: room attic has no hone_room line"
 seeded names "trainer/nn/layers.c"
+seeded devices "trainer/nn/layers.c"
 seeded widths "tests/x/wide.c:1: 126 columns"
 case ${said[widths]} in *accents*) false ;; esac || { echo "FAILED: widths counts bytes"; failures=$((failures + 1)); }
 seeded lengths "trainer/base/long.c: 501 lines"

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
+#include "kernels/device.h"
 #include "kernels/gemm.h"
 #include "kernels/kernels.h"
 #include "trainer/base/json.h"
@@ -61,6 +62,16 @@ static void add_processor(cJSON *object)
     if (f) fclose(f);
 }
 
+/* GPUs, or why there are none. */
+static void add_devices(cJSON *object)
+{
+    char why[DEVICE_WHY_BYTES] = "";
+    int count = device_count(why);
+    add(object, "device", "cpu");
+    cJSON_AddItemToObject(object, "cuda_devices", json_new_int(count));
+    if (!count) add(object, "cuda_missing", why);
+}
+
 static void add_machine(cJSON *object)
 {
     unsigned isa = isa_detect();
@@ -69,7 +80,7 @@ static void add_machine(cJSON *object)
     cJSON_AddItemToObject(object, "cores_online", json_new_int(sysconf(_SC_NPROCESSORS_ONLN)));
     cJSON_AddItemToObject(object, "memory_bytes",
                           json_new_int((int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE)));
-    add(object, "device", "cpu");
+    add_devices(object);
 }
 
 static void add_settings(cJSON *object)

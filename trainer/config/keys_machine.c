@@ -4,8 +4,8 @@
 #define LOADER "data are fed by a thread of hone's own, always in order"
 
 static const Key keys[] = {
-    CHOICE("device", device, "auto", "auto,cpu", "cuda", "this build has no CUDA backend; use cpu",
-           "hone's own: where to compute."),
+    CHOICE("device", device, "auto", "auto,cpu,cuda", NULL, NULL,
+           "hone's own: where to compute; auto is cpu in this version."),
     BOOL("use_cpu", use_cpu, false, "Compute on the CPU."),
     INT("num_threads", num_threads, 0, WITHIN(0, 4096),
         "hone's own: threads of a rank; 0: its share of the host's cores."),

@@ -69,7 +69,8 @@ Status gradients_new(ProcessGroup *pg, Stream *stream, int64_t n, const Gradient
     g->shares = group_can_share(g->comm);
     TRY(plan_new(n, pg->size, cap, &g->plan));
     TRY(allocate_tables(g));
-    TRY(allocate_arrays(g));
+    if (stream && stream_is_device(stream)) TRY(device_allocate(g, options->k, stream));
+    else TRY(allocate_arrays(g));
     if (pg->size > 1) TRY(exchange_start(g));
     *out = g;
     g = NULL;
@@ -82,6 +83,7 @@ done:
 void gradients_free(Gradients *g)
 {
     if (!g || !exchange_stop(g)) return;
+    device_free(g);
     shared_memory_free(&g->data);
     shared_memory_free(&g->weights);
     shared_memory_free(&g->total);
@@ -100,12 +102,21 @@ void gradients_free(Gradients *g)
     free(g);
 }
 
-float *gradients_data(Gradients *g) { return g->data.of[g->comm->rank]; }
-float *gradients_weights(Gradients *g) { return g->weights.of[g->comm->rank]; }
-float *gradients_reduced(Gradients *g) { return g->reduced->of[g->comm->rank]; }
+float *gradients_data(Gradients *g) { return g->device.k ? g->device.data : g->data.of[g->comm->rank]; }
+float *gradients_weights(Gradients *g) { return g->device.k ? g->device.weights : g->weights.of[g->comm->rank]; }
+
+float *gradients_reduced(Gradients *g)
+{
+    if (g->device.k) return g->full_determinism ? g->device.total : g->device.data;
+    return g->reduced->of[g->comm->rank];
+}
 
 void gradients_zero(Gradients *g, int64_t begin, int64_t end)
 {
+    if (g->device.k) {
+        device_zero(g, g->device.data + begin, end - begin);
+        return;
+    }
     memset(gradients_data(g) + begin, 0, (size_t)(end - begin) * sizeof(float));
 }
 
@@ -164,7 +175,7 @@ void gradients_ready(Gradients *g, int64_t begin, int64_t end)
 Status gradients_end(Gradients *g)
 {
     if (!g->has_thread) {
-        if (g->full_determinism) exchange_alone(g);
+        if (g->full_determinism) g->device.k ? device_add_up(g) : exchange_alone(g);
         return OK;
     }
     if (!(g->last || g->full_determinism)) return OK;
@@ -206,6 +217,10 @@ static void clear_total(Gradients *g)
 {
     int count;
     const Range *owned = gradients_owned(g, &count);
+    if (g->device.k) {
+        device_zero(g, g->device.total, g->plan.n);
+        return;
+    }
     for (int i = 0; i < count; i++)
         memset(gradients_reduced(g) + owned[i].begin, 0, (size_t)(owned[i].end - owned[i].begin) * sizeof(float));
     memset(g->partials, 0, (size_t)g->plan.blocks * sizeof *g->partials);
@@ -217,7 +232,9 @@ Status gradients_finish(Gradients *g, double *norm_squared)
     double sum = 0;
     if (g->has_thread) TRY(wait_for_exchange(g));
     if (g->full_determinism && g->total_is_empty) clear_total(g);
-    if (g->has_thread) {
+    if (g->device.k) {
+        TRY(device_square_sums(g));
+    } else if (g->has_thread) {
         double begin = clock_seconds();
         TRY(gather_partials(g));
         g->exposed_s += clock_seconds() - begin;

@@ -35,6 +35,7 @@ typedef struct GradientsOptions {
                              allows it */
     int zero_stage;       /* 0 or 1 */
     bool full_determinism;
+    const Kernels *k; /* the stream's; may be NULL where that is the CPU's */
 } GradientsOptions;
 
 typedef struct Range {
@@ -46,7 +47,8 @@ typedef struct Range {
 Status gradients_new(ProcessGroup *pg, Stream *stream, int64_t n, const GradientsOptions *options, Gradients **out);
 void gradients_free(Gradients *g); /* collective, unless a call has failed; NULL is fine */
 
-/* Two arrays of n floats, page-aligned, zero at first, whole blocks readable (zeros after n). */
+/* Two arrays of n floats, page-aligned, zero at first, whole blocks readable (zeros after n). Where the stream is a
+ * device's they lie there, and the group has one rank (STATUS_UNSUPPORTED else). */
 float *gradients_data(Gradients *g);    /* backward writes here */
 float *gradients_weights(Gradients *g); /* the parameters' f32 values live here, each rank's own copy */
 

@@ -35,6 +35,13 @@ void fold_run(const Fold *fold, Range range, Threads *threads);
 /* to[i] = from[i] over the range. */
 void copy_run(float *to, const float *from, Range range, Threads *threads);
 
+/* ---- arrays on a device (gradients_device.c) ---- */
+typedef struct DeviceArrays {
+    const Kernels *k; /* NULL: the arrays are the host's */
+    Stream *stream;
+    float *data, *weights, *total;
+} DeviceArrays;
+
 /* ---- state ---- */
 struct Gradients {
     ProcessGroup *comm; /* a channel of its own */
@@ -44,6 +51,7 @@ struct Gradients {
     bool full_determinism, gathers_sums /* zero_stage 0 */, shares, defect;
     SharedMemory data, weights, total; /* total: what full determinism adds up */
     SharedMemory *reduced;             /* data or total */
+    DeviceArrays device;
     float *received;                   /* [ranks * plan.most_elements] of messages */
     double *partials, *all_partials;   /* [blocks], [ranks * plan.most_blocks] */
     const float **sources;             /* [ranks + 1] */
@@ -71,6 +79,11 @@ Status exchange_start(Gradients *g); /* starts the thread */
 bool exchange_stop(Gradients *g);    /* false: it is stuck in a call and still uses g */
 /* Bucket's parts from their owners to all, by messages. */
 Status gather_bucket(Gradients *g, int bucket, SharedMemory *array);
+Status device_allocate(Gradients *g, const Kernels *k, Stream *stream);
+void device_free(Gradients *g);
+void device_zero(Gradients *g, float *at, int64_t n);
+void device_add_up(Gradients *g);        /* one rank's micro-step with full determinism */
+Status device_square_sums(Gradients *g); /* partials of what is reduced; waits for it */
 void exchange_alone(Gradients *g); /* one rank's micro-step with full determinism */
 
 #endif

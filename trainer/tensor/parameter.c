@@ -68,15 +68,23 @@ Status parameters_layout(Parameters *ps)
     return OK;
 }
 
-void parameters_bind(Parameters *ps, float *weights, float *grads)
+void parameters_view(Parameters *ps, float *weights, float *grads)
 {
     ps->weights = weights;
     ps->grads = grads;
     for (size_t i = 0; i < ps->count; i++) {
         Parameter *p = ps->list[i];
-        int64_t padded = (p->count + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
         p->value.data = weights + p->offset;
         p->value.grad = grads ? grads + p->offset : NULL;
+    }
+}
+
+void parameters_bind(Parameters *ps, float *weights, float *grads)
+{
+    parameters_view(ps, weights, grads);
+    for (size_t i = 0; i < ps->count; i++) {
+        Parameter *p = ps->list[i];
+        int64_t padded = (p->count + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
         memset(weights + p->offset + p->count, 0, (size_t)(padded - p->count) * sizeof(float));
         if (grads) memset(grads + p->offset + p->count, 0, (size_t)(padded - p->count) * sizeof(float));
     }

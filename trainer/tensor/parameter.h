@@ -50,6 +50,8 @@ Parameter *parameter_find(const Parameters *ps, const char *name); /* may be NUL
 Status parameters_layout(Parameters *ps);
 /* weights and grads of flat_count elements, 64-byte aligned, owned by the caller; gaps are zeroed. */
 void parameters_bind(Parameters *ps, float *weights, float *grads);
+/* The same without touching them: memory that may be a device's. Gaps are the caller's to zero. */
+void parameters_view(Parameters *ps, float *weights, float *grads);
 /* Draws every parameter: Philox keyed by (seed, name), so values depend on neither order nor other parameters. */
 void parameter_draw(Parameter *p, uint64_t seed);
 void parameters_begin_update(Parameters *ps); /* the next write of each gradient overwrites */
