@@ -158,10 +158,12 @@ static bool is_digit(uint8_t c) { return c >= '0' && c <= '9'; }
 /* Another number in the place of one that is there. */
 static void change_number(Bytes *b)
 {
-    static const char *const numbers[] = {"0", "1", "-1", "255", "256", "65536", "2147483647", "2147483648", "-2147483649",
-                                          "4294967296", "9007199254740993", "9223372036854775807", "9223372036854775808",
-                                          "18446744073709551615", "99999999999999999999999", "1e999", "-1e999", "1e-400", "0.5",
-                                          "NaN", "Infinity", "null", "true", "\"\"", "[]", "{}", "-0", "007", "1.", "3e"};
+    static const char *const numbers[] = {
+        "0", "1", "-1", "255", "256", "65536", "2147483647", "2147483648", "-2147483649", "4294967296",
+        "9007199254740993", "9223372036854775807", "9223372036854775808", "18446744073709551615",
+        "99999999999999999999999", "1e999", "-1e999", "1e-400", "0.5", "NaN", "Infinity", "null", "true", "\"\"",
+        "[]", "{}", "-0", "007", "1.", "3e"
+    };
     size_t at = below(b->size), end;
     while (at < b->size && !is_digit(b->data[at])) at++;
     for (end = at; end < b->size && is_digit(b->data[end]);) end++;
@@ -172,7 +174,8 @@ static void change_number(Bytes *b)
 static void mutate(Bytes *b)
 {
     static uint8_t piece[MOST_BYTES];
-    static const uint8_t odd[] = {0, 1, 0x7f, 0x80, 0xff, '\n', '\r', '"', '\\', '{', '}', '[', ']', ',', ':', ' ', '-', '#', '&', '*'};
+    static const uint8_t odd[] = {0,   1,   0x7f, 0x80, 0xff, '\n', '\r', '"', '\\', '{',
+                                  '}', '[', ']',  ',',  ':',  ' ',  '-',  '#', '&',  '*'};
     const Bytes *other = &seeds[below(num_seeds)], *word = num_words ? &words[below(num_words)] : NULL;
     size_t at = below(b->size + 1), left = b->size - at, n = below(below(2) ? 8 : left + 1);
     if (n > left) n = left;
@@ -182,8 +185,13 @@ static void mutate(Bytes *b)
     case 2: replace(b, at, 0, &odd[below(sizeof odd)], 1); break;
     case 3: if (!below(4)) b->size = at; break;
     case 4: replace(b, at, n, "", 0); break;
-    case 5: memcpy(piece, b->data + at, n), replace(b, below(b->size + 1), 0, piece, n); break; /* once more, elsewhere */
-    case 6: case 7: if (word) replace(b, at, below(3) ? 0 : n < word->size ? n : word->size, word->data, word->size); break;
+    case 5:
+        memcpy(piece, b->data + at, n), replace(b, below(b->size + 1), 0, piece, n);
+        break; /* once more, elsewhere */
+    case 6:
+    case 7:
+        if (word) replace(b, at, below(3) ? 0 : n < word->size ? n : word->size, word->data, word->size);
+        break;
     case 8: case 9: change_number(b); break;
     case 10: {
         size_t from = below(other->size + 1), most = other->size - from, size = below(most + 1);

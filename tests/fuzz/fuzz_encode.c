@@ -29,7 +29,8 @@ static void same(const Encoding *a, const Encoding *b)
 {
     FUZZ_CHECK(a->count == b->count);
     for (int64_t i = 0; i < a->count; i++)
-        FUZZ_CHECK(a->ids[i] == b->ids[i] && a->offsets[i][0] == b->offsets[i][0] && a->offsets[i][1] == b->offsets[i][1]);
+        FUZZ_CHECK(a->ids[i] == b->ids[i] && a->offsets[i][0] == b->offsets[i][0] &&
+                   a->offsets[i][1] == b->offsets[i][1]);
 }
 
 static void check_decoding(const Tokenizer *t, const Encoding *e, const char *text, size_t size, bool keeps_bytes)

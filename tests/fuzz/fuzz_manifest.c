@@ -1,6 +1,6 @@
 /* links: checkpoint */
-/* Any bytes as MANIFEST.json, as they are and with the right check at their end, are refused with a line or read; what is
- * read is written and read as the same. */
+/* Any bytes as MANIFEST.json, as they are and with the right check at their end, are refused with a line or read; what
+ * is read is written and read as the same. */
 #include <sys/stat.h>
 #include <xxhash.h>
 

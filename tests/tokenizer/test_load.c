@@ -143,10 +143,14 @@ static void malformed_files_are_refused_with_the_place(void **state)
         {"{" AB
          ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'Sequence': {'id': 'B'}}]}}",
          "\"B\""},
-        {"{" AB ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'SpecialToken': {'id': 'q'}}], "
-                "'special_tokens': {'q': {'ids': [NaN]}}}}", "\"q\""},
-        {"{" AB ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'SpecialToken': {'id': 'q'}}], "
-                "'special_tokens': {'q': {'ids': [1e300]}}}}", "\"q\""},
+        {"{" AB
+         ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'SpecialToken': {'id': 'q'}}], "
+         "'special_tokens': {'q': {'ids': [NaN]}}}}",
+         "\"q\""},
+        {"{" AB
+         ", 'post_processor': {'type': 'TemplateProcessing', 'pair': [], 'single': [{'SpecialToken': {'id': 'q'}}], "
+         "'special_tokens': {'q': {'ids': [1e300]}}}}",
+         "\"q\""},
         {"\xef\xbb\xbf{" AB "}", "byte order mark"},
     };
     (void)state;
