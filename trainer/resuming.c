@@ -71,7 +71,7 @@ Status trainer_resume(Trainer *tr)
         return OK;
     }
     TRY(trainer_agree(tr, load_checkpoint(tr, &from)));
-    TRY(trainer_shared(tr, checkpoint_resume(tr->store, &from)));
+    TRY(trainer_shared(tr, checkpoint_resume(tr->store, &from, best_saved_step(tr))));
     find_best_again(tr, &from);
     stay_stopped(tr);
     if (tr->args->ignore_data_skip)

@@ -187,18 +187,20 @@ done:
     return st;
 }
 
-/* The best of the models that have a checkpoint, this one among them; a better one that was never saved protects
- * nothing. */
-static void mark_best(Trainer *tr, SaveRequest *request)
+/* A better one that was never saved protects nothing. */
+int64_t best_saved_step(const Trainer *tr)
+{
+    const char *number = strrchr(tr->state.best_model_checkpoint, '-');
+    return tr->args->metric_for_best_model && number ? strtoll(number + 1, NULL, 10) : -1;
+}
+
+/* The checkpoint that is about to be is the best of those saved. */
+static void mark_best(Trainer *tr)
 {
     TrainerState *s = &tr->state;
-    request->best_step = -1;
-    if (!tr->args->metric_for_best_model) return;
-    if (s->best_global_step > 0 && s->best_global_step == tr->global_step)
+    if (tr->args->metric_for_best_model && s->best_global_step > 0 && s->best_global_step == tr->global_step)
         snprintf(s->best_model_checkpoint, sizeof s->best_model_checkpoint, "%s/checkpoint-%lld", tr->args->output_dir,
                  (long long)tr->global_step);
-    const char *number = strrchr(s->best_model_checkpoint, '-');
-    if (number) request->best_step = strtoll(number + 1, NULL, 10);
 }
 
 /* What cannot be prepared fails the save, as what cannot be written does, not the run. */
@@ -208,7 +210,8 @@ Status trainer_save(Trainer *tr)
     Files files = {0};
     Notes notes;
     SaveRequest request = {.step = tr->global_step, .save_only_model = tr->args->save_only_model && !tr->stopping};
-    mark_best(tr, &request);
+    mark_best(tr);
+    request.best_step = best_saved_step(tr);
     notes_take(tr, &notes);
     request.optimizer_metadata = notes.pairs;
     request.optimizer_metadata_count = notes.count;

@@ -17,6 +17,9 @@ void mirror_free(Trainer *tr);
 /* Where this rank's optimizer states lie; in arena. */
 Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out);
 
+/* The step of the best checkpoint, which rotation keeps; -1: none. */
+int64_t best_saved_step(const Trainer *tr);
+
 /* What a run must know to go on, and trainer_state.json (whose keys are the reference's) has no place for: metadata of
  * the optimizer's files. */
 enum { NOTES = 9, NOTE_BYTES = 128 };

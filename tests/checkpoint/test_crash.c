@@ -292,7 +292,7 @@ static bool save_with_fault(Fault *fault, const char *what)
     bool any;
     assert_ok(checkpoint_find(store, "true", &found, &any));
     assert_int_equal(found.step, step);
-    assert_ok(checkpoint_resume(store, &found));
+    assert_ok(checkpoint_resume(store, &found, -1));
     assert_ok(toy_save(store, t, 30, -1));
     checkpoint_store_close(store);
     restart(dir, t, 30, when);
@@ -366,7 +366,7 @@ static void child_run(const char *dir, int report)
     if (checkpoint_store_open(&o, &store) != OK || checkpoint_find(store, "true", &found, &any) != OK) _exit(2);
     if (any) {
         step = found.step;
-        if (toy_load(t, found.path) != OK || toy_wrong(t, step) || checkpoint_resume(store, &found) != OK) _exit(3);
+        if (toy_load(t, found.path) != OK || toy_wrong(t, step) || checkpoint_resume(store, &found, -1) != OK) _exit(3);
     }
     for (;;) {
         if (toy_save(store, t, ++step, -1) != OK || write(report, &step, sizeof step) != sizeof step) _exit(4);

@@ -36,7 +36,7 @@ static const char *load_on_ranks(const RankGroup *group, void *argument)
         wrong = status_message();
     else if (toy_wrong(t, step))
         wrong = toy_wrong(t, step);
-    else if (checkpoint_resume(store, &found) != OK)
+    else if (checkpoint_resume(store, &found, -1) != OK)
         wrong = status_message();
     else if (toy_save(store, t, step + 1, -1) != OK)
         wrong = status_message();

@@ -15,7 +15,7 @@ static void resuming_from_an_earlier_step_sets_later_ones_aside(void **state)
         assert_ok(checkpoint_find(store, arena_printf(arena, "%s/checkpoint-2//", root), &found, &any));
         assert_true(any);
         assert_int_equal(found.step, 2);
-        assert_ok(checkpoint_resume(store, &found));
+        assert_ok(checkpoint_resume(store, &found, -1));
         if (twice) break;
         assert_string_equal(listing(), "checkpoint-1 checkpoint-2 superseded-checkpoint-3 superseded-checkpoint-4");
         assert_ok(toy_save(store, t, 3, -1));
@@ -46,7 +46,7 @@ static void a_run_goes_on_in_another_directory(void **state)
     CheckpointOptions o = {.output_dir = in_root("elsewhere"), .save_total_limit = 1, .lock_wait_s = -1};
     assert_ok(checkpoint_store_open(&o, &store));
     assert_ok(checkpoint_find(store, in_root("checkpoint-4"), &from, &any));
-    assert_ok(checkpoint_resume(store, &from));
+    assert_ok(checkpoint_resume(store, &from, -1));
     assert_ok(toy_save(store, t, 5, -1));
     assert_ok(checkpoint_find(store, "true", &found, &any));
     assert_string_equal(found.run_id, from.run_id);

@@ -68,12 +68,32 @@ static void the_same_step_saved_again_takes_its_place(void **state)
     toy_free(t);
 }
 
+/* The last save's rotation may never have come: the run was killed, and no save is left to do. */
+static void resuming_rotates(void **state)
+{
+    (void)state;
+    Toy *t = toy_new(0, 1, 1);
+    Checkpoint found;
+    bool any;
+    CheckpointStore *store = open_store(0);
+    for (int s = 1; s <= 5; s++) assert_ok(toy_save(store, t, s, -1));
+    checkpoint_store_close(store);
+    store = open_store(2);
+    assert_ok(checkpoint_find(store, "true", &found, &any));
+    assert_string_equal(listing(), "checkpoint-1 checkpoint-2 checkpoint-3 checkpoint-4 checkpoint-5");
+    assert_ok(checkpoint_resume(store, &found, 2));
+    assert_string_equal(listing(), "checkpoint-2 checkpoint-5");
+    checkpoint_store_close(store);
+    toy_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(rotation_keeps_what_it_should),
         TEST(rotation_leaves_other_runs_and_other_files_alone),
         TEST(the_same_step_saved_again_takes_its_place),
+        TEST(resuming_rotates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -29,7 +29,7 @@ static void what_was_saved_comes_back(void **state)
     assert_int_equal(found.world_size, 1);
     assert_ok(toy_load(t, found.path));
     if (toy_wrong(t, 10)) fail_msg("%s", toy_wrong(t, 10));
-    assert_ok(checkpoint_resume(store, &found));
+    assert_ok(checkpoint_resume(store, &found, -1));
     assert_string_equal(checkpoint_run_id(store), found.run_id);
     assert_string_not_equal(fresh, found.run_id);
     assert_ok(toy_save(store, t, 20, -1));

@@ -56,6 +56,6 @@ terminal() { # COMMAND …: $status of it, after a Ctrl-C
     : >"$dir/log"
     pid=$BASHPID
     { await 'first step done'; printf '\003'; await 'stopped at'; } |
-        script -qec "$*" /dev/null >"$dir/log" 2>&1
+        script -qec "exec $*" /dev/null >"$dir/log" 2>&1
     status=${PIPESTATUS[1]}
 }

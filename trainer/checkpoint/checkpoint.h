@@ -162,8 +162,9 @@ typedef struct Checkpoint {
  * (another program's) is STATUS_UNSUPPORTED with what to do. Ranks get rank 0's answer. (all ranks) */
 Status checkpoint_find(CheckpointStore *store, const char *spec, Checkpoint *out, bool *found);
 /* After everything of it has been loaded: the run goes on as that run (its id, greater serials), and the later
- * checkpoints of that run in output_dir become superseded-checkpoint-N. (all ranks) */
-Status checkpoint_resume(CheckpointStore *store, const Checkpoint *from);
+ * checkpoints of that run in output_dir become superseded-checkpoint-N; those that rotation would not keep go
+ * (best_step: as in a SaveRequest). (all ranks) */
+Status checkpoint_resume(CheckpointStore *store, const Checkpoint *from, int64_t best_step);
 
 /* Fills the tensors from a model directory, checkpoint or file, by name, converting to their dtype. Every missing
  * tensor and every wrong shape is listed in one message; unexpected ones likewise if `strict`. */

@@ -204,7 +204,17 @@ done:
     return st;
 }
 
-Status checkpoint_resume(CheckpointStore *store, const Checkpoint *from)
+/* What a run that died between a save and its rotation left: when the checkpoint was its last, no save follows. */
+static void rotate_now(CheckpointStore *store, int64_t best_step)
+{
+    Arena *arena = NULL;
+    Status st = arena_new(&arena);
+    if (st == OK) st = rotate(store, arena, best_step);
+    if (st != OK) log_warning("an old checkpoint could not be removed: %s", status_message());
+    arena_free(arena);
+}
+
+Status checkpoint_resume(CheckpointStore *store, const Checkpoint *from, int64_t best_step)
 {
     Status st = OK;
     if (store_is_first(store)) st = supersede(store, from);
@@ -212,6 +222,7 @@ Status checkpoint_resume(CheckpointStore *store, const Checkpoint *from)
     memcpy(store->run_id, from->run_id, sizeof store->run_id);
     store->saved_step = from->step;
     if (from->serial > store->serial) store->serial = from->serial;
+    if (store_is_first(store)) rotate_now(store, best_step);
 done:
     return st;
 }
