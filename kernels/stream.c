@@ -108,6 +108,18 @@ void stream_release(Stream *s, void *memory)
     if (memory) s->backend->release(s, memory);
 }
 
+void *stream_allocate_host(Stream *s, size_t bytes)
+{
+    return s->backend->allocate_host ? s->backend->allocate_host(s, bytes) : s->backend->allocate(s, bytes);
+}
+
+void stream_release_host(Stream *s, void *memory)
+{
+    if (!memory) return;
+    if (s->backend->release_host) s->backend->release_host(s, memory);
+    else s->backend->release(s, memory);
+}
+
 void stream_clear(Stream *s)
 {
     s->message[0] = 0;

@@ -14,6 +14,8 @@ typedef struct StreamBackend {
     void *(*scratch)(Stream *s, int thread, int slot, size_t bytes);
     void *(*allocate)(Stream *s, size_t bytes);
     void (*release)(Stream *s, void *memory);
+    void *(*allocate_host)(Stream *s, size_t bytes); /* NULL: as `allocate` */
+    void (*release_host)(Stream *s, void *memory);   /* NULL: as `release` */
     bool is_device;
 } StreamBackend;
 

@@ -57,7 +57,18 @@ static void release(Stream *s, void *memory)
     cuda_ok(s, cudaFree(memory), "free");
 }
 
-static const StreamBackend backend = {free_stream, sync, scratch, allocate, release, true};
+static void *allocate_host(Stream *, size_t bytes)
+{
+    void *memory = nullptr;
+    if (cudaHostAlloc(&memory, bytes ? bytes : 1, cudaHostAllocPortable) == cudaSuccess) return memory;
+    cudaGetLastError();
+    return nullptr;
+}
+
+static void release_host(Stream *s, void *memory) { cuda_ok(s, cudaFreeHost(memory), "free of host memory"); }
+
+static const StreamBackend backend = {free_stream, sync,         scratch, allocate, release, allocate_host,
+                                      release_host, true};
 
 extern "C" Stream *stream_new_cuda(int device, char *message)
 {

@@ -285,6 +285,18 @@ void memory_check_range(const void *memory, size_t bytes, const char *what)
                left);
 }
 
+std::string memory_describe(const void *memory)
+{
+    int d;
+    if (!memory_is_device(memory, &d)) return "host memory";
+    char *p = static_cast<char *>(const_cast<void *>(memory));
+    std::string name = "cuda:" + std::to_string(d);
+    auto it = devices[d].blocks.upper_bound(p);
+    if (it == devices[d].blocks.begin() || (--it, p >= it->first + it->second.bytes)) return "no block of " + name;
+    return "byte " + std::to_string(p - it->first) + " of block " + std::to_string(it->second.number) + " (" +
+           std::to_string(it->second.bytes) + " bytes) of " + name;
+}
+
 void memory_info(int d, size_t *free_bytes, size_t *total_bytes)
 {
     Device *v = device_open(d);
@@ -300,7 +312,7 @@ void fail_allocation_after(int n) { fail_after = n; }
 /* ---- pinned host memory ------------------------------ */
 cudaError_t pinned_allocate(size_t bytes, void **memory)
 {
-    char *p = static_cast<char *>(malloc(bytes ? bytes : 1));
+    char *p = static_cast<char *>(aligned_alloc(GUARD, up(bytes ? bytes : 1, GUARD)));
     *memory = p;
     if (!p) return cudaErrorMemoryAllocation;
     fill(p, POISON_WORD, bytes);
