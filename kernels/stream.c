@@ -100,6 +100,7 @@ void *stream_scratch(Stream *s, int thread, int slot, size_t bytes)
 }
 void *stream_allocate(Stream *s, size_t bytes) { return s->backend->allocate(s, bytes); }
 bool stream_is_device(const Stream *s) { return s->backend->is_device; }
+bool stream_set_tf32(Stream *s, bool on) { return s->backend->set_tf32 && s->backend->set_tf32(s, on); }
 bool stream_failed(const Stream *s) { return stream_has_failed(s); }
 const char *stream_message(const Stream *s) { return s->message; }
 

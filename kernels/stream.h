@@ -17,6 +17,7 @@ typedef struct StreamBackend {
     void *(*allocate_host)(Stream *s, size_t bytes); /* NULL: as `allocate` */
     void (*release_host)(Stream *s, void *memory);   /* NULL: as `release` */
     bool is_device;
+    bool (*set_tf32)(Stream *s, bool on); /* NULL: there is none */
 } StreamBackend;
 
 struct Stream {
@@ -35,6 +36,11 @@ static inline void stream_set_failed(Stream *s, const char *message)
     for (; message[i] && i + 1 < sizeof s->message; i++) s->message[i] = message[i];
     s->message[i] = 0;
 }
+
+/* Products of f32 operands from now on in TF32: inputs rounded to 10 bits of mantissa, sums still f32, on tensor cores.
+ * Returns whether they are: false always on the CPU, which has no such thing and computes in f32, and on devices before
+ * compute capability 8.0. bf16 and f16 products are what they were. */
+bool stream_set_tf32(Stream *s, bool on);
 
 static inline bool stream_has_failed(const Stream *s) { return __atomic_load_n(&s->failed, __ATOMIC_SEQ_CST); }
 

@@ -45,6 +45,7 @@ struct CudaStream {
         size_t bytes;
     } scratch[CUDA_SLOTS];
     void *products; /* product.cu's: the library's handle, workspace and plans */
+    bool tf32;      /* what products of f32 use */
 };
 
 inline CudaStream *cuda_stream(Stream *s) { return reinterpret_cast<CudaStream *>(s); }

@@ -141,6 +141,15 @@ void product(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_
        "product");
 }
 
+static int compute_capability(Stream *s)
+{
+    int major = 0;
+    cuda_ok(s, cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, cuda_stream(s)->device), "attribute");
+    return major;
+}
+
+bool products_set_tf32(Stream *s, bool on) { return cuda_stream(s)->tf32 = on && compute_capability(s) >= 8; }
+
 void products_free(CudaStream *s)
 {
     Products *p = static_cast<Products *>(s->products);

@@ -9,5 +9,6 @@
 void product(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
              const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate, const float *bias);
 void products_free(CudaStream *s); /* what product() has kept in the stream */
+bool products_set_tf32(Stream *s, bool on); /* stream.h */
 
 #endif

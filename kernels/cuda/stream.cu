@@ -68,7 +68,7 @@ static void *allocate_host(Stream *, size_t bytes)
 static void release_host(Stream *s, void *memory) { cuda_ok(s, cudaFreeHost(memory), "free of host memory"); }
 
 static const StreamBackend backend = {free_stream, sync,         scratch, allocate, release, allocate_host,
-                                      release_host, true};
+                                      release_host, true, products_set_tf32};
 
 extern "C" Stream *stream_new_cuda(int device, char *message)
 {
