@@ -88,6 +88,7 @@ static void start_next()
     current = t;
     kernel_of_block->run_thread();
     t = current;
+    copies_end(t);
     t->state = State::DONE;
     done++;
     warp_left(&warps[t->linear / WARP], t);
@@ -215,7 +216,7 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int argument, 
 {
     Thread *t = current;
     if (!t) report("a warp operation outside a kernel");
-    t->op = op, t->mask = mask, t->value = value, t->argument = argument, t->width = width, t->file = file,
+    t->together = nullptr, t->op = op, t->mask = mask, t->value = value, t->argument = argument, t->width = width, t->file = file,
     t->line = line;
     if (!(mask >> t->linear % WARP & 1))
         report("warp operation at %s:%d: its mask 0x%08x leaves out the caller's lane %u", file, line, mask,
@@ -223,6 +224,16 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int argument, 
     t->state = State::WARP_WAIT;
     if (!warp_met(&warps[t->linear / WARP], t, make_ready)) go_on();
     return t->result;
+}
+
+void warp_together(void (*function)(void *const *), void *lane, const char *name, const char *file, int line)
+{
+    Thread *t = current;
+    if (!t) report("%s outside a kernel", name);
+    t->op = WarpOp::TOGETHER, t->mask = 0xFFFFFFFFu, t->value = reinterpret_cast<uintptr_t>(lane);
+    t->together = function, t->together_name = name, t->file = file, t->line = line;
+    t->state = State::WARP_WAIT;
+    if (!warp_met(&warps[t->linear / WARP], t, make_ready)) go_on();
 }
 
 } // namespace emu

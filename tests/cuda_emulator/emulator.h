@@ -57,7 +57,8 @@ enum class WarpOp : uint8_t {
     OR,
     XOR,
     MATCH_ANY,
-    MATCH_ALL
+    MATCH_ALL,
+    TOGETHER
 };
 enum class BarrierOp : uint8_t { SYNC, COUNT, AND, OR };
 
@@ -75,6 +76,8 @@ struct Thread {
     unsigned mask;
     int argument, width; /* of a shuffle */
     uint64_t value, result;
+    void (*together)(void *const *); /* of TOGETHER; `value` is this lane's argument */
+    const char *together_name;
 };
 
 /* A kernel with its arguments. */
@@ -102,6 +105,9 @@ void run_block(Kernel *kernel, unsigned threads);
 
 int barrier(BarrierOp op, int predicate, const char *file, int line);
 uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int argument, int width, const char *file, int line);
+/* Something that a whole warp does: when its 32 lanes have come, the function is called once with what each passed. */
+void warp_together(void (*function)(void *const *lanes), void *lane, const char *name, const char *file, int line);
+void copies_end(const Thread *t); /* t has returned and will wait for its asynchronous copies no more (tensor.cpp) */
 
 /* ---- shared memory ------------------------------ */
 /* One arena; arrays have guards between them and are poisoned when a block first asks for them. */

@@ -56,6 +56,12 @@ static uint64_t reduced(WarpOp op, uint64_t sum, uint64_t x)
 static void compute(Warp *w, unsigned lanes)
 {
     const Thread *first = &w->lanes[__builtin_ctz(lanes)];
+    if (first->op == WarpOp::TOGETHER) {
+        void *all_lanes[WARP];
+        for (int l = 0; l < WARP; l++) all_lanes[l] = reinterpret_cast<void *>(w->lanes[l].value);
+        first->together(all_lanes);
+        return;
+    }
     uint64_t sum = first->value, ballot = 0;
     bool all = true;
     for (int l = 0; l < WARP; l++) {
@@ -110,7 +116,9 @@ static bool try_meet(Warp *w, const Thread *t, void (*make_ready)(Thread *))
     if ((w->waiting & lanes) != lanes) return false;
     for (int l = 0; l < WARP; l++) {
         const Thread *o = &w->lanes[l];
-        if (lanes >> l & 1 && !(o->state == State::WARP_WAIT && o->op == t->op && o->mask == t->mask)) return false;
+        if (lanes >> l & 1 && !(o->state == State::WARP_WAIT && o->op == t->op && o->mask == t->mask &&
+                                o->together == t->together))
+            return false;
     }
     compute(w, lanes);
     w->waiting &= ~lanes;
@@ -122,6 +130,8 @@ static bool try_meet(Warp *w, const Thread *t, void (*make_ready)(Thread *))
 bool warp_met(Warp *w, Thread *t, void (*make_ready)(Thread *))
 {
     check_live(w, t);
+    if (t->op == WarpOp::TOGETHER && ~w->exist)
+        report("%s at %s:%d: its warp has not all of its lanes", t->together_name, t->file, t->line);
     w->waiting |= 1u << (t - w->lanes);
     if (!try_meet(w, t, make_ready)) return false;
     t->state = State::READY;
