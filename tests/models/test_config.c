@@ -92,6 +92,25 @@ static void a_key_that_differs_in_case_is_another_key(void **state)
     model_free(m);
 }
 
+/* As transformers: another name of a key is the key, and wins over it; what is saved has the key's own name. */
+static void keys_may_have_their_other_names(void **state)
+{
+    (void)state;
+    Model *m;
+    assert_int_equal(try_text("{\"model_type\": \"gpt2\", \"n_embd\": 4, \"num_attention_heads\": 2, "
+                              "\"hidden_size\": 8, \"num_hidden_layers\": 3, \"max_position_embeddings\": 5}", &m), OK);
+    assert_int_equal(m->hidden_size, 8);
+    assert_int_equal(m->num_layers, 3);
+    assert_int_equal(m->max_positions, 5);
+    cJSON *out = model_config_out(m);
+    assert_int_equal(cJSON_GetObjectItemCaseSensitive(out, "n_embd")->valueint, 8);
+    assert_int_equal(cJSON_GetObjectItemCaseSensitive(out, "n_head")->valueint, 2);
+    assert_null(cJSON_GetObjectItemCaseSensitive(out, "hidden_size"));
+    cJSON_Delete(out);
+    model_free(m);
+    assert_refused("\"hidden_size\": \"x\"", "n_embd");
+}
+
 static void overrides_are_names_and_values(void **state)
 {
     (void)state;
@@ -183,6 +202,7 @@ int main(void)
         cmocka_unit_test(sizes_that_no_memory_holds_are_refused_without_asking_for_it),
         cmocka_unit_test(a_config_without_its_type_is_refused),
         cmocka_unit_test(a_key_that_differs_in_case_is_another_key),
+        cmocka_unit_test(keys_may_have_their_other_names),
         cmocka_unit_test(overrides_are_names_and_values),
         cmocka_unit_test(overrides_of_keys_that_the_type_lacks_or_of_a_wrong_type_are_refused),
         cmocka_unit_test(overrides_are_typed_by_their_key),

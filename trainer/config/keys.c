@@ -134,7 +134,7 @@ static cJSON *key_to_json(const Key *key)
     cJSON_AddItemToObject(object, "aliases", aliases);
     cJSON_AddStringToObject(object, "type", key_type_name(key));
     cJSON_AddItemToObject(object, "default", default_of(key));
-    cJSON_AddStringToObject(object, "class", classes[key->class]);
+    cJSON_AddStringToObject(object, "class", key->changes_nothing ? "accept" : classes[key->class]);
     cJSON_AddStringToObject(object, "help", key->help);
     cJSON_AddBoolToObject(object, "honoured", key->class == KEY_HONOURED || key->class == KEY_ACCEPTED);
     if (key->choices) cJSON_AddItemToObject(object, "choices", choices_of(key->choices));

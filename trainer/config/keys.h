@@ -50,6 +50,7 @@ typedef struct Key {
         *why; /* KEY_LATER, KEY_REFUSED, KEY_ACCEPTED: the reason and what to do instead; or why `others` are refused */
     const char *target;   /* KEY_ALIAS */
     const char *becomes;  /* KEY_ALIAS: `true` sets target to this, `false` leaves it alone */
+    bool changes_nothing; /* the reference counts it among the accepted: no result depends on it, or on its default */
 } Key;
 
 #define ANY {0}
@@ -81,6 +82,11 @@ typedef struct Key {
 #define CHOICE(key, field, def, values, refused, reason, text) \
     {KEY_ROW(key, CHOICE, KEY_FIELD(field), def, text, ANY), .choices = (values), .others = (refused), .why = (reason)}
 
+/* Honoured, and no result depends on it. */
+#define QUIET_INT(key, field, def, limits, text) \
+    {KEY_ROW(key, INT, KEY_FIELD(field), def, text, limits), .changes_nothing = true}
+#define QUIET_PATH(key, field, text) {KEY_ROW(key, PATH, KEY_FIELD(field), NULL, text, ANY), .changes_nothing = true}
+
 /* Without a field: `def` as text, NULL for unset. */
 #define ACCEPTED(key, kind, def, limits, text, reason)                                                                 \
     {                                                                                                                  \
@@ -96,6 +102,9 @@ typedef struct Key {
     {                                                                                                                  \
         KEY_ROW(key, kind, -1, def, text, ANY), .class = KEY_REFUSED, .why = (reason)                                  \
     }
+/* A switch whose other position cannot apply. */
+#define ONLY(key, def, text, reason) \
+    {KEY_ROW(key, BOOL, -1, def, text, ANY), .class = KEY_REFUSED, .why = (reason), .changes_nothing = true}
 #define ALIAS(old, kind, new)                                                                                          \
     {                                                                                                                  \
         KEY_ROW(old, kind, -1, NULL, "Old name of " new ".", ANY), .class = KEY_ALIAS, .target = (new)                 \

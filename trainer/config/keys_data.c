@@ -27,14 +27,14 @@ static const Key keys[] = {
     BOOL("keep_linebreaks", keep_linebreaks, true, "Keep line ends of .txt files."),
     BOOL("overwrite_cache", overwrite_cache, false, "Preprocess again."),
     PATH("cache_dir", cache_dir, "Where preprocessed data are kept."),
-    INT_UNSET("preprocessing_num_workers", preprocessing_num_workers, WITHIN(1, 4096),
+    QUIET_INT("preprocessing_num_workers", preprocessing_num_workers, NULL, WITHIN(1, 4096),
               "Threads of preprocessing; unset: all cores."),
     LATER("dataset_name", TEXT, NULL, "A data set of the Hub.", NO_HUB),
     LATER("dataset_config_name", TEXT, NULL, "Its configuration.", NO_HUB),
     LATER("streaming", BOOL, "false", "Stream the data set.",
           "data are mapped from a cache on disk and take no memory; leave it out"),
     LATER("ignore_mismatched_sizes", BOOL, "false", "Draw heads anew whose shape differs.", "leave it out"),
-    REFUSED("use_fast_tokenizer", BOOL, "true", "Use tokenizer.json.", "hone reads tokenizer.json only; remove it"),
+    ONLY("use_fast_tokenizer", "true", "Use tokenizer.json.", "hone reads tokenizer.json only; remove it"),
     ACCEPTED("low_cpu_mem_usage", BOOL, "false", ANY, "Load without a second copy.", "there never is one"),
 };
 KEY_GROUP(data, "Model and data");

@@ -11,7 +11,7 @@ static const Key keys[] = {
     BOOL("logging_first_step", logging_first_step, false, "Log after the first update too."),
     BOOL("logging_nan_inf_filter", logging_nan_inf_filter, true,
          "Leave losses that are not finite out of the logged mean."),
-    PATH("logging_dir", logging_dir, "Where TensorBoard events go; unset: output_dir/runs/…."),
+    QUIET_PATH("logging_dir", logging_dir, "Where TensorBoard events go; unset: output_dir/runs/…."),
     NAME("log_level", log_level, "passive", LEVELS, NULL, NULL, "How much is said."),
     ACCEPTED_NAME("log_level_replica", "warning", LEVELS, "How much other ranks say.",
                   "other ranks talk only when they fail"),

@@ -15,7 +15,7 @@ static const Key keys[] = {
          "How ranks talk; gloo is taken as mpi."),
     INT_UNSET("ddp_bucket_cap_mb", ddp_bucket_cap_mb, WITHIN(1, 1048576),
               "Size of a gradient bucket in MiB; unset: 25."),
-    INT("ddp_timeout", ddp_timeout, 1800, AT_LEAST(1), "Seconds after which an exchange counts as hung."),
+    QUIET_INT("ddp_timeout", ddp_timeout, "1800", AT_LEAST(1), "Seconds after which an exchange counts as hung."),
     BOOL("dry_run", dry_run, false, "hone's own: show what would be trained on, and stop."),
     MAPPING("accelerator_config", accelerator_config, "even_batches; the other members only at their defaults."),
     BOOL("dataloader_drop_last", dataloader_drop_last, false, "Drop an incomplete last batch, in evaluation too."),

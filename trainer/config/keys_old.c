@@ -23,7 +23,7 @@ static const Key keys[] = {
           "give the batch of one rank in per_device_train_batch_size"),
     ACCEPTED("dispatch_batches", TRI, NULL, ANY, "Now accelerator_config.dispatch_batches.",
              "every rank reads the cache"),
-    REFUSED("save_safetensors", BOOL, "true", "Write safetensors.", "pickle weights are never written; remove it"),
+    ONLY("save_safetensors", "true", "Write safetensors.", "pickle weights are never written; remove it"),
     ACCEPTED("fp16_opt_level", TEXT, NULL, ANY, "Apex level.", ANCIENT),
     ACCEPTED("half_precision_backend", TEXT, NULL, ANY, "Who does mixed precision.", ANCIENT),
     ACCEPTED("fp16_backend", TEXT, NULL, ANY, "Who does mixed precision.", ANCIENT),

@@ -12,6 +12,20 @@ static Status unknown_type(const char *name, const char *where)
     return status_raise(STATUS_UNSUPPORTED, "%s: model_type `%s` is not one that hone has:" MODELS(NAME), where, name);
 }
 
+/* A key's other name is the key, and wins over it, as in transformers' PreTrainedConfig. */
+static Status name_settings(const ModelType *type, cJSON *config)
+{
+    for (const ModelSetting *s = type->settings; s && s->name; s++) {
+        cJSON *value = s->stands_for ? cJSON_DetachItemFromObjectCaseSensitive(config, s->name) : NULL;
+        if (!value) continue;
+        cJSON_DeleteItemFromObjectCaseSensitive(config, s->stands_for);
+        if (cJSON_AddItemToObject(config, s->stands_for, value)) continue;
+        cJSON_Delete(value);
+        return status_raise(STATUS_MEMORY, "out of memory");
+    }
+    return OK;
+}
+
 Status model_new(cJSON *config, const char *where, Model **out)
 {
     Status st = OK;
@@ -20,6 +34,7 @@ Status model_new(cJSON *config, const char *where, Model **out)
     TRY(json_string(config, where, "model_type", &name));
     const ModelType *type = model_type_find(name);
     if (!type) TRY(unknown_type(name, where));
+    TRY(name_settings(type, config));
     TRY(arena_new(&arena));
     Model *m = arena_alloc(arena, type->bytes);
     TRY_MEMORY(m);
