@@ -45,6 +45,19 @@ void *stream_allocate_host(Stream *s, size_t bytes);
 void stream_release_host(Stream *s, void *memory); /* NULL is fine */
 bool stream_is_device(const Stream *s);
 
+/* A device keeps what is released for the next who asks, so that nothing is asked of it after the first step. Bytes; on
+ * the CPU all 0. */
+typedef struct StreamMemory {
+    size_t allocated, peak; /* handed out now; at most */
+    size_t reserved;        /* had from the device: handed out or kept */
+    int64_t requests;       /* so far, to the device for more */
+} StreamMemory;
+StreamMemory stream_memory(Stream *s);
+void stream_trim(Stream *s); /* what is kept goes back to the device; waits */
+/* After stream_allocate() gave NULL: what was asked for, of which device, and what is there, to be put behind a
+ * message; "" on the CPU. */
+const char *stream_memory_failure(Stream *s);
+
 /* y = x W (+ bias): how W lies in memory. */
 typedef enum WeightLayout { OUT_IN /* torch Linear: [out, in] */, IN_OUT /* GPT-2's Conv1D: [in, out] */ } WeightLayout;
 

@@ -109,6 +109,14 @@ void stream_release(Stream *s, void *memory)
     if (memory) s->backend->release(s, memory);
 }
 
+StreamMemory stream_memory(Stream *s) { return s->backend->memory ? s->backend->memory(s) : (StreamMemory){0}; }
+const char *stream_memory_failure(Stream *s) { return s->backend->memory_failure ? s->backend->memory_failure(s) : ""; }
+
+void stream_trim(Stream *s)
+{
+    if (s->backend->trim) s->backend->trim(s);
+}
+
 void *stream_allocate_host(Stream *s, size_t bytes)
 {
     return s->backend->allocate_host ? s->backend->allocate_host(s, bytes) : s->backend->allocate(s, bytes);

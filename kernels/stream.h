@@ -18,6 +18,9 @@ typedef struct StreamBackend {
     void (*release_host)(Stream *s, void *memory);   /* NULL: as `release` */
     bool is_device;
     bool (*set_tf32)(Stream *s, bool on); /* NULL: there is none */
+    StreamMemory (*memory)(Stream *s); /* NULL, as the next two: it keeps nothing */
+    void (*trim)(Stream *s);
+    const char *(*memory_failure)(Stream *s);
 } StreamBackend;
 
 struct Stream {

@@ -44,6 +44,7 @@ struct CudaStream {
         void *data;
         size_t bytes;
     } scratch[CUDA_SLOTS];
+    void *memory;   /* memory.cu's: what is had from the device */
     void *products; /* product.cu's: the library's handle, workspace and plans */
     bool tf32;      /* what products of f32 use */
 };

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/families.h"
+#include "kernels/cuda/memory.cuh"
 #include "kernels/cuda/product.cuh"
 
 bool cuda_ok(Stream *s, cudaError_t error, const char *what)
@@ -21,9 +22,10 @@ static void sync(Stream *s) { cuda_ok(s, cudaStreamSynchronize(cuda_queue(s)), "
 static void free_stream(Stream *stream)
 {
     CudaStream *s = cuda_stream(stream);
-    if (s->queue) cudaStreamSynchronize(s->queue), cudaStreamDestroy(s->queue);
+    if (s->queue) cudaStreamSynchronize(s->queue);
     products_free(s);
-    for (int i = 0; i < CUDA_SLOTS; i++) cudaFree(s->scratch[i].data);
+    cuda_memory_free(s);
+    if (s->queue) cudaStreamDestroy(s->queue);
     free(s);
 }
 
@@ -33,28 +35,16 @@ static void *scratch(Stream *stream, int thread, int slot, size_t bytes)
     CudaStream *s = cuda_stream(stream);
     (void)thread;
     if (bytes <= s->scratch[slot].bytes && s->scratch[slot].data) return s->scratch[slot].data;
-    size_t rounded = (bytes + 255) / 256 * 256;
-    if (s->scratch[slot].data) sync(stream); /* what is queued may use it */
-    cudaFree(s->scratch[slot].data);
-    s->scratch[slot].data = nullptr, s->scratch[slot].bytes = 0;
-    if (!cuda_ok(stream, cudaMalloc(&s->scratch[slot].data, rounded ? rounded : 256), "scratch memory")) return nullptr;
-    s->scratch[slot].bytes = rounded ? rounded : 256;
-    return s->scratch[slot].data;
-}
-
-static void *allocate(Stream *s, size_t bytes)
-{
-    void *memory = nullptr;
-    (void)s;
-    if (cudaMalloc(&memory, bytes ? bytes : 1) == cudaSuccess) return memory;
-    cudaGetLastError(); /* it has been told */
+    cuda_give(stream, s->scratch[slot].data);
+    s->scratch[slot].bytes = 0;
+    if ((s->scratch[slot].data = cuda_take(stream, bytes))) {
+        s->scratch[slot].bytes = bytes;
+        return s->scratch[slot].data;
+    }
+    char text[sizeof stream->message];
+    snprintf(text, sizeof text, "scratch memory: out of memory%s", cuda_memory_failure(stream));
+    stream_set_failed(stream, text);
     return nullptr;
-}
-
-static void release(Stream *s, void *memory)
-{
-    sync(s);
-    cuda_ok(s, cudaFree(memory), "free");
 }
 
 static void *allocate_host(Stream *, size_t bytes)
@@ -67,8 +57,9 @@ static void *allocate_host(Stream *, size_t bytes)
 
 static void release_host(Stream *s, void *memory) { cuda_ok(s, cudaFreeHost(memory), "free of host memory"); }
 
-static const StreamBackend backend = {free_stream, sync,         scratch, allocate, release, allocate_host,
-                                      release_host, true, products_set_tf32};
+static const StreamBackend backend = {free_stream,   sync,         scratch, cuda_take,         cuda_give,
+                                      allocate_host, release_host, true,    products_set_tf32, cuda_memory,
+                                      cuda_trim,     cuda_memory_failure};
 
 extern "C" Stream *stream_new_cuda(int device, char *message)
 {

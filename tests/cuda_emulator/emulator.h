@@ -14,6 +14,8 @@
 
 #include <cuda_runtime.h>
 
+#include "tests/cuda_emulator/pieces.h"
+
 namespace emu
 {
 

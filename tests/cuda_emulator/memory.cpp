@@ -11,12 +11,13 @@
 #include <sys/mman.h>
 
 #include "tests/cuda_emulator/emulator.h"
+#include "tests/cuda_emulator/fill.h"
+#include "tests/cuda_emulator/pieces.h"
 
 namespace emu
 {
 
-static const size_t PAGE = 2 << 20, GUARD = 256, QUARANTINE = 32 << 20;
-static const uint16_t GUARD_WORD = 0xFFF1, POISON_WORD = 0xFFF7, FREED_WORD = 0xFFF3;
+static const size_t PAGE = 2 << 20, QUARANTINE = 32 << 20;
 
 struct Block {
     size_t bytes, room;
@@ -40,27 +41,6 @@ static int fail_after;
 static struct sigaction before;
 
 static size_t up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
-
-static void fill(char *p, uint16_t word, size_t bytes)
-{
-    uint64_t wide = word * 0x0001000100010001u;
-    size_t i = 0;
-    for (; i + 8 <= bytes; i += 8) memcpy(p + i, &wide, 8);
-    memcpy(p + i, &wide, bytes - i);
-}
-
-static size_t first_change(const char *p, uint16_t word, size_t bytes) /* bytes: none */
-{
-    uint64_t wide = word * 0x0001000100010001u, at;
-    size_t i = 0;
-    for (; i + 8 <= bytes; i += 8) {
-        memcpy(&at, p + i, 8);
-        if (at != wide) break;
-    }
-    for (; i < bytes; i++)
-        if (p[i] != (char)(i & 1 ? word >> 8 : word)) return i;
-    return bytes;
-}
 
 int device_count()
 {
@@ -176,7 +156,7 @@ static char *find_room(Device *v, size_t room)
 
 cudaError_t memory_allocate(int d, size_t bytes, void **memory)
 {
-    if (fail_after && !--fail_after) return cudaErrorMemoryAllocation;
+    if (allocation_fails()) return cudaErrorMemoryAllocation;
     Device *v = device_open(d);
     if (bytes > v->limit) return cudaErrorMemoryAllocation;
     size_t room = up(bytes + GUARD, GUARD); /* at least GUARD bytes from the very byte behind the block */
@@ -225,6 +205,7 @@ void memory_free(int d, void *memory)
     memory_unlock(d);
     memory_check_guards(d, "what ran before cudaFree");
     Block b = it->second;
+    pieces_forget(d, p, b.bytes);
     v->blocks.erase(it);
     fill(p, FREED_WORD, b.bytes);
     v->freed[p] = b;
@@ -256,6 +237,7 @@ void memory_check_guards(int d, const char *culprit)
             report("write outside device memory by %s: %zu bytes behind the end of block %llu (%zu bytes)", culprit, at,
                    (unsigned long long)b.number, b.bytes);
     }
+    pieces_check_guards(d, culprit);
 }
 
 bool memory_is_device(const void *memory, int *device)
@@ -283,6 +265,8 @@ void memory_check_range(const void *memory, size_t bytes, const char *what)
     if (bytes > left)
         report("%s: %zu bytes, where block %llu has %zu left", what, bytes, (unsigned long long)it->second.number,
                left);
+    if (!devices[d].unlocked) /* it is being queued */
+        pieces_check(p, bytes, it->first, it->second.bytes, what);
 }
 
 std::string memory_describe(const void *memory)
@@ -308,6 +292,8 @@ void memory_info(int d, size_t *free_bytes, size_t *total_bytes)
 size_t memory_blocks(int d) { return devices[d].blocks.size(); }
 
 void fail_allocation_after(int n) { fail_after = n; }
+
+bool allocation_fails() { return fail_after && !--fail_after; }
 
 /* ---- pinned host memory ------------------------------ */
 cudaError_t pinned_allocate(size_t bytes, void **memory)
@@ -344,6 +330,10 @@ void check_argument(const void *p, int number, const void *function)
     if (d != device)
         report("launch of %s on cuda:%d: argument %d, %p, is memory of cuda:%d", symbol_name(function).c_str(), device,
                number, p, d);
+    auto it = devices[d].blocks.upper_bound(static_cast<char *>(const_cast<void *>(p)));
+    if (it == devices[d].blocks.begin()) return;
+    --it;
+    if (p < it->first + it->second.bytes) pieces_check(p, 0, it->first, it->second.bytes, "a kernel's argument");
 }
 
 } // namespace emu

@@ -126,9 +126,9 @@ static void run_first(cudaStream_t s)
         memory_unlock(s->device);
         break;
     case OpKind::LIBRARY:
-        log_line(s, op.name);
+        if (!op.name.empty()) log_line(s, op.name);
         op.library();
-        memory_check_guards(s->device, op.name.c_str());
+        if (!op.name.empty()) memory_check_guards(s->device, op.name.c_str());
         break;
     case OpKind::FREE:
         memory_free(s->device, op.to);
