@@ -181,6 +181,7 @@ static void equals_the_textbook_and_no_thread_changes_a_bit(void **state)
         int64_t inputs = input_size(&l), outputs = output_size(&l), lses = l.shape.heads * l.rows_q;
         float *in = numbers(inputs, n), *dout = numbers(outputs, n + 100);
         for (int64_t i = 0; i < inputs; i++) in[i] *= 2.5f;
+        rounded(in, inputs);
         double *in_wide = widened(in, inputs), *dout_wide = widened(dout, outputs), *out = zeros(outputs),
                *lse = zeros(lses);
         double *din = zeros(inputs);

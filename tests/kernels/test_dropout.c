@@ -33,6 +33,7 @@ static void mask_equals_the_scalar_one_bit_for_bit(void **state)
             masked[i] = p == 0 || kept(p, i / cols, i % cols) ? x[i] * (p == 0 ? 1 : 1 / (1 - p)) : 0;
             sum[i] = masked[i] + residual[i];
         }
+        rounded(masked, n), rounded(sum, n);
         for (EACH_ISA(k))
             for (int threads = 1; threads <= 3; threads++) {
                 Stream *s = stream_new_cpu(threads);

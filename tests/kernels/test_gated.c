@@ -45,6 +45,7 @@ static void values_and_gradients_are_right_also_in_place(void **state)
         int64_t n = sizes[c / COUNT(acts)];
         float *gate = numbers(n, 1), *up = numbers(n, 2), *dy = numbers(n, 3);
         for (int64_t i = 0; i < n; i++) gate[i] *= 6;
+        rounded(gate, n);
         for (EACH_ISA(k))
             for (int threads = 1; threads <= 3; threads++) check(k, threads, acts[c % COUNT(acts)], n, gate, up, dy);
         free(gate), free(up), free(dy);

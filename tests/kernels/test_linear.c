@@ -121,7 +121,7 @@ static void backward_weight_equals_the_reference(void **state)
                     k->linear_backward_weight(streams[t], DTYPE_F32, d, with_bias ? d + n : NULL, x, dy, h->rows, h->in,
                                               h->out, layout, accumulate);
                     int64_t filled = n + (with_bias ? h->out : 0);
-                    assert_close("dW and dbias", d, want, filled, 1e-6 * (double)(h->rows + 2));
+                    assert_close_f32("dW and dbias", d, want, filled, 1e-6 * (double)(h->rows + 2));
                     if (first) assert_same_bits("threads", d, first, filled);
                     else first = copy_of(d, n + h->out);
                     free(d);

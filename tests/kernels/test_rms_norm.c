@@ -71,9 +71,9 @@ static void equals_the_definition_and_no_thread_changes_a_bit(void **state)
         for (EACH_ISA(k)) {
             Results one = run(k, 1, c, &d);
             assert_close("y", one.y, w.y, n, 1e-6);
-            assert_close("rstd", one.rstd, w.rstd, c->rows, 1e-6);
+            assert_close_f32("rstd", one.rstd, w.rstd, c->rows, 1e-6);
             assert_close("dx", one.dx, w.dx, n, 3e-6);
-            assert_close("dweight", one.dweight, w.dweight, c->hidden, 3e-6);
+            assert_close_f32("dweight", one.dweight, w.dweight, c->hidden, 3e-6);
             for (int threads = 2; threads <= 3; threads++) {
                 Results more = run(k, threads, c, &d);
                 assert_same_bits("y", more.y, one.y, n);
