@@ -1,7 +1,7 @@
-/* Attention forward in f32 (Dao et al. 2022; tiles: attention.cuh): a block of queries walks the tiles of keys that
- * any of them sees, with a running maximum and sum of each row (Milakov and Gimelshein 2018), kept by the eight threads
- * of the row.
- * Floor: 4 * (pairs of query and key that see each other) * heads * head_dim FLOPs; q, k, v, out moved once. */
+/* Attention forward with f32 arithmetic (Dao et al. 2022; tiles: attention.cuh): a block of queries walks the tiles of
+ * keys that any of them sees, with a running maximum and sum of each row (Milakov and Gimelshein 2018), kept by the
+ * eight threads of the row. Floor: 4 * (pairs of query and key that see each other) * heads * head_dim FLOPs; q, k, v,
+ * out moved once. */
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/families.h"
 
@@ -17,8 +17,8 @@ static __device__ __forceinline__ float sum8(float v)
     return v;
 }
 
-template <int SLABS>
-static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) forward(Attention a)
+template <int SLABS, typename T>
+static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) forward(Attention<T> a)
 {
     SHARED(Slab, rows_tile, [ROWS]);
     SHARED(Slab, keys_tile, [ROWS]);
@@ -30,9 +30,9 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) 
     if (i0 >= h.len_q) return;
     int row = threadIdx.x / 8, column = threadIdx.x % 8 * 4;
     int32_t i = i0 + row, from, to;
-    const float *q = a.q + (int64_t)h.row_q * s.q_stride + h.head * dim,
-                *k = a.k + (int64_t)h.row_k * s.k_stride + h.kv_head * dim,
-                *v = a.v + (int64_t)h.row_k * s.v_stride + h.kv_head * dim;
+    const T *q = a.q + (int64_t)h.row_q * s.q_stride + h.head * dim,
+            *k = a.k + (int64_t)h.row_k * s.k_stride + h.kv_head * dim,
+            *v = a.v + (int64_t)h.row_k * s.v_stride + h.kv_head * dim;
     uint32_t sample = a.threshold ? (uint32_t)a.dropout.sample[h.sequence] : 0;
     float most = -INFINITY, sum = 0, out[SLABS][OWN] = {};
     keys_seen(s, h, i0, &from, &to);
@@ -72,23 +72,36 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) 
         a.lse[(int64_t)h.head * s.cu_seqlens_q[s.num_seqs] + h.row_q + i] = most + logf(sum);
 }
 
-Attention attention_of(const AttentionShape *shape, const Dropout *dropout, int64_t longest)
+AttentionCall attention_call(const AttentionShape *shape, const Dropout *dropout, int64_t longest, int rows)
 {
-    Attention a = {};
-    a.shape = *shape, a.keep_scale = 1, a.tiles = (int32_t)((longest + ROWS - 1) / ROWS);
+    AttentionCall a = {};
+    a.shape = *shape, a.keep_scale = 1, a.tiles = (int32_t)((longest + rows - 1) / rows);
     if (!dropout || !(dropout->p > 0)) return a;
     a.dropout = *dropout, a.threshold = dropout_threshold(dropout->p), a.keep_scale = 1.0f / (1.0f - dropout->p);
     return a;
 }
 
-static void attention_forward(Stream *s, Dtype, void *out, float *lse, const void *q, const void *k, const void *v,
-                              const AttentionShape *shape, const Dropout *dropout)
+template <typename T>
+static void forward_of(Stream *s, void *out, float *lse, const void *q, const void *k, const void *v,
+                       const AttentionShape *shape, const Dropout *dropout)
 {
-    Attention a = attention_of(shape, dropout, shape->max_seqlen_q);
-    a.q = (const float *)q, a.k = (const float *)k, a.v = (const float *)v, a.to = (float *)out, a.lse = lse;
+    Attention<T> a = {};
+    static_cast<AttentionCall &>(a) = attention_call(shape, dropout, shape->max_seqlen_q, ROWS);
+    a.q = (const T *)q, a.k = (const T *)k, a.v = (const T *)v, a.to = (T *)out, a.lse = lse;
     int slabs = attention_slabs(shape->head_dim);
     dim3 grid(cuda_blocks((int64_t)a.tiles * shape->heads * shape->num_seqs, 1), attention_groups(shape->head_dim));
-    launch(slabs == 1 ? forward<1> : slabs == 2 ? forward<2> : forward<4>, grid, ATTENTION_THREADS, 0, s, a);
+    launch(slabs == 1 ? forward<1, T> : slabs == 2 ? forward<2, T> : forward<4, T>, grid, ATTENTION_THREADS, 0, s, a);
+}
+
+static void attention_forward(Stream *s, Dtype dtype, void *out, float *lse, const void *q, const void *k,
+                              const void *v, const AttentionShape *shape, const Dropout *dropout)
+{
+    if (dtype == DTYPE_BF16)
+        forward_of<__nv_bfloat16>(s, out, lse, q, k, v, shape, dropout);
+    else if (dtype == DTYPE_F16)
+        forward_of<__half>(s, out, lse, q, k, v, shape, dropout);
+    else
+        forward_of<float>(s, out, lse, q, k, v, shape, dropout);
 }
 
 void cuda_attention_install(Kernels *k)

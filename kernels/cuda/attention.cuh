@@ -1,8 +1,8 @@
-/* Attention in f32, without tensor cores: what forward and backward share. A block of 256 threads has ROWS rows
- * (queries; in the gradients of keys: keys) against tiles of as many columns; thread t has row t / 8 and, of a tile,
- * columns 4 * (t % 8) … + 3: eight neighbours share a row, and dropout's four words are a thread's four keys. Operands
- * come through shared memory in slabs of 64 of head_dim's values, so any head_dim works. Tiles begin at the sequence's
- * first row: its bits do not depend on what else is in the batch. */
+/* Attention with f32 arithmetic, without tensor cores, for arrays of any dtype: what forward and backward share. A
+ * block of 256 threads has ROWS rows (queries; in the gradients of keys: keys) against tiles of as many columns; thread
+ * t has row t / 8 and, of a tile, columns 4 * (t % 8) … + 3: eight neighbours share a row, and dropout's four words are
+ * a thread's four keys. Operands come through shared memory in slabs of 64 of head_dim's values, so any head_dim works.
+ * Tiles begin at the sequence's first row: its bits do not depend on what else is in the batch. */
 #ifndef HONE_KERNELS_CUDA_ATTENTION_CUH
 #define HONE_KERNELS_CUDA_ATTENTION_CUH
 
@@ -14,15 +14,28 @@ enum { ATTENTION_THREADS = 256, ROWS = 32, SLAB = 64, OWN = SLAB / 8 /* of a sla
 typedef float Slab[SLAB + 1]; /* of one row: the odd length spreads rows over banks */
 typedef float Scores[ROWS + 1];
 
-struct Attention {
-    const float *q, *k, *v, *out, *dout;
-    float *to, *dq, *dk, *dv, *lse, *delta; /* to: out of the forward; delta [heads, rows] */
+/* What all kernels of attention are told. */
+struct AttentionCall {
     AttentionShape shape;
     Dropout dropout;
     uint32_t threshold; /* 0: no dropout */
     float keep_scale;
-    int32_t tiles; /* of ROWS in the longest sequence */
+    int32_t tiles;      /* of the block's rows in the longest sequence */
+    float *lse, *delta; /* delta [heads, rows] */
 };
+
+/* T: the storage, float, __nv_bfloat16 or __half. */
+template <typename T> struct Attention : AttentionCall {
+    const T *q, *k, *v, *out, *dout;
+    T *to, *dq, *dk, *dv; /* to: out of the forward */
+};
+
+__device__ __forceinline__ float attention_f32(float x) { return x; }
+__device__ __forceinline__ float attention_f32(__nv_bfloat16 x) { return __bfloat162float(x); }
+__device__ __forceinline__ float attention_f32(__half x) { return __half2float(x); }
+__device__ __forceinline__ void attention_put(float *to, float x) { *to = x; }
+__device__ __forceinline__ void attention_put(__nv_bfloat16 *to, float x) { *to = __float2bfloat16_rn(x); }
+__device__ __forceinline__ void attention_put(__half *to, float x) { *to = __float2half_rn(x); }
 
 /* One query head of one sequence: q, out … begin at its first row. */
 struct Head {
@@ -69,21 +82,23 @@ __device__ __forceinline__ void queries_seeing(const AttentionShape &s, const He
 }
 
 /* tile = rows [first, first + ROWS) of x, columns [col, col + SLAB), 0 beyond `rows` and `cols`. */
-__device__ __forceinline__ void load_slab(Slab *tile, const float *x, int64_t stride, int32_t first, int32_t rows,
+template <typename T>
+__device__ __forceinline__ void load_slab(Slab *tile, const T *x, int64_t stride, int32_t first, int32_t rows,
                                           int32_t col, int32_t cols)
 {
 #pragma unroll 2
     for (int i = threadIdx.x; i < ROWS * SLAB; i += ATTENTION_THREADS) {
         int32_t r = first + i / SLAB, c = col + i % SLAB;
-        tile[i / SLAB][i % SLAB] = r < rows && c < cols ? x[(int64_t)r * stride + c] : 0;
+        tile[i / SLAB][i % SLAB] = r < rows && c < cols ? attention_f32(x[(int64_t)r * stride + c]) : 0;
     }
 }
 
 /* sums[c] += a_row · b_column over head_dim. a_tile, b_tile: room of ROWS slabs; barriers before and after they are
  * filled. */
-__device__ __forceinline__ void dots(float (&sums)[4], const float *a, int64_t a_stride, int32_t a_first,
-                                     int32_t a_rows, const float *b, int64_t b_stride, int32_t b_first, int32_t b_rows,
-                                     int32_t dim, Slab *a_tile, Slab *b_tile)
+template <typename T>
+__device__ __forceinline__ void dots(float (&sums)[4], const T *a, int64_t a_stride, int32_t a_first, int32_t a_rows,
+                                     const T *b, int64_t b_stride, int32_t b_first, int32_t b_rows, int32_t dim,
+                                     Slab *a_tile, Slab *b_tile)
 {
     int row = threadIdx.x / 8, column = threadIdx.x % 8 * 4;
     for (int32_t col = 0; col < dim; col += SLAB) {
@@ -111,8 +126,8 @@ __device__ __forceinline__ void dots(float (&sums)[4], const float *a, int64_t a
 
 /* sums += (p of this thread's row) x, columns [col, col + SLABS * SLAB) of x: of each slab the thread has columns t % 8
  * + 8 * o. */
-template <int SLABS>
-__device__ __forceinline__ void products(float (&sums)[SLABS][OWN], const Scores *p, const float *x, int64_t stride,
+template <int SLABS, typename T>
+__device__ __forceinline__ void products(float (&sums)[SLABS][OWN], const Scores *p, const T *x, int64_t stride,
                                          int32_t first, int32_t rows, int32_t col, int32_t dim, Slab *tile)
 {
     int row = threadIdx.x / 8, column = threadIdx.x % 8;
@@ -132,8 +147,8 @@ __device__ __forceinline__ void products(float (&sums)[SLABS][OWN], const Scores
 }
 
 /* to row [dim] (NULL: none) gets sums * factor. */
-template <int SLABS>
-__device__ __forceinline__ void store_sums(float *to, const float (&sums)[SLABS][OWN], float factor, int32_t col,
+template <int SLABS, typename T>
+__device__ __forceinline__ void store_sums(T *to, const float (&sums)[SLABS][OWN], float factor, int32_t col,
                                            int32_t dim)
 {
 #pragma unroll
@@ -141,7 +156,7 @@ __device__ __forceinline__ void store_sums(float *to, const float (&sums)[SLABS]
 #pragma unroll
         for (int o = 0; o < OWN; o++) {
             int32_t c = col + s * SLAB + (int32_t)threadIdx.x % 8 + 8 * o;
-            if (to && c < dim) to[c] = sums[s][o] * factor;
+            if (to && c < dim) attention_put(to + c, sums[s][o] * factor);
         }
 }
 
@@ -149,7 +164,9 @@ __device__ __forceinline__ void store_sums(float *to, const float (&sums)[SLABS]
 inline int attention_slabs(int64_t dim) { return dim <= SLAB ? 1 : dim <= 2 * SLAB ? 2 : 4; }
 inline unsigned attention_groups(int64_t dim) { return cuda_blocks(dim, (int64_t)attention_slabs(dim) * SLAB); }
 
-Attention attention_of(const AttentionShape *shape, const Dropout *dropout, int64_t longest);
+/* shape and dropout alone; `rows`: of a block, `longest`: sequence. */
+AttentionCall attention_call(const AttentionShape *shape, const Dropout *dropout, int64_t longest, int rows);
+
 void cuda_attention_backward(Stream *s, Dtype dtype, void *dq, void *dk, void *dv, const void *dout, const void *q,
                              const void *k, const void *v, const void *out, const float *lse,
                              const AttentionShape *shape, const Dropout *dropout);

@@ -1,6 +1,5 @@
-/* Attention backward in f32 (Dao et al. 2022; tiles: attention.cuh). Probabilities are made again from lse; with
- * D = sum(dout * out):
- *   dV = P^T dout,  dP = dout V^T,  dS = P (dP - D),  dQ = scale dS K,  dK = scale dS^T Q
+/* Attention backward with f32 arithmetic (Dao et al. 2022; tiles: attention.cuh). Probabilities are made again from
+ * lse; with D = sum(dout * out): dV = P^T dout,  dP = dout V^T,  dS = P (dP - D),  dQ = scale dS K,  dK = scale dS^T Q
  * Two passes, so that every sum has one owner and one order: blocks of queries walk keys for dQ; blocks of keys walk
  * the query heads of their group and the queries for dK and dV.
  * Floor: 10 * (pairs that see each other) * heads * head_dim FLOPs (14 are done: scores and dP are made twice). */
@@ -8,7 +7,7 @@
 
 /* A thread's four pairs: x holds raw scores and becomes P after dropout, dp becomes dS * scale. kept: the word for each
  * pair. */
-static __device__ __forceinline__ void gradients(const Attention &a, float (&x)[4], float (&dp)[4],
+static __device__ __forceinline__ void gradients(const AttentionCall &a, float (&x)[4], float (&dp)[4],
                                                  const bool (&seen)[4], const uint32_t (&words)[4],
                                                  const float (&lse)[4], const float (&delta)[4])
 {
@@ -28,7 +27,7 @@ static __device__ __forceinline__ void gradients(const Attention &a, float (&x)[
 }
 
 /* delta [heads, rows] = dout · out: a warp for each row and head. */
-static __global__ void __launch_bounds__(ATTENTION_THREADS) make_delta(Attention a)
+template <typename T> static __global__ void __launch_bounds__(ATTENTION_THREADS) make_delta(Attention<T> a)
 {
     const AttentionShape &s = a.shape;
     int64_t total = s.cu_seqlens_q[s.num_seqs], dim = s.head_dim;
@@ -37,14 +36,15 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS) make_delta(Attention
          n += step) {
         int64_t row = n / s.heads, head = n % s.heads, at = row * s.out_stride + head * dim;
         float sum = 0;
-        for (int64_t d = threadIdx.x % 32; d < dim; d += 32) sum = fmaf(a.dout[at + d], a.out[at + d], sum);
+        for (int64_t d = threadIdx.x % 32; d < dim; d += 32)
+            sum = fmaf(attention_f32(a.dout[at + d]), attention_f32(a.out[at + d]), sum);
         sum = warp_sum(sum);
         if (threadIdx.x % 32 == 0) a.delta[head * total + row] = sum;
     }
 }
 
-template <int SLABS>
-static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) queries(Attention a)
+template <int SLABS, typename T>
+static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) queries(Attention<T> a)
 {
     SHARED(Slab, rows_tile, [ROWS]);
     SHARED(Slab, keys_tile, [ROWS]);
@@ -57,10 +57,10 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) 
     int row = threadIdx.x / 8, column = threadIdx.x % 8 * 4;
     int32_t i = i0 + row, from, to;
     int64_t at = (int64_t)h.head * s.cu_seqlens_q[s.num_seqs] + h.row_q + i;
-    const float *q = a.q + (int64_t)h.row_q * s.q_stride + h.head * dim,
-                *k = a.k + (int64_t)h.row_k * s.k_stride + h.kv_head * dim,
-                *v = a.v + (int64_t)h.row_k * s.v_stride + h.kv_head * dim,
-                *dout = a.dout + (int64_t)h.row_q * s.out_stride + h.head * dim;
+    const T *q = a.q + (int64_t)h.row_q * s.q_stride + h.head * dim,
+            *k = a.k + (int64_t)h.row_k * s.k_stride + h.kv_head * dim,
+            *v = a.v + (int64_t)h.row_k * s.v_stride + h.kv_head * dim,
+            *dout = a.dout + (int64_t)h.row_q * s.out_stride + h.head * dim;
     uint32_t sample = a.threshold ? (uint32_t)a.dropout.sample[h.sequence] : 0;
     float lse = i < h.len_q ? a.lse[at] : 0, delta = i < h.len_q ? a.delta[at] : 0, sums[SLABS][OWN] = {};
     keys_seen(s, h, i0, &from, &to);
@@ -80,7 +80,8 @@ static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) 
     if (i < h.len_q) store_sums<SLABS>(a.dq + (int64_t)(h.row_q + i) * s.q_stride + h.head * dim, sums, 1, col, dim);
 }
 
-template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) keys(Attention a)
+template <int SLABS, typename T>
+static __global__ void __launch_bounds__(ATTENTION_THREADS, SLABS == 4 ? 1 : 2) keys(Attention<T> a)
 {
     SHARED(Slab, rows_tile, [ROWS]);
     SHARED(Slab, queries_tile, [ROWS]);
@@ -100,10 +101,10 @@ template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS,
     for (int32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
         int32_t from, to;
         h = head_of(s, sequence, head);
-        const float *q = a.q + (int64_t)h.row_q * s.q_stride + head * dim,
-                    *k = a.k + (int64_t)h.row_k * s.k_stride + kv_head * dim,
-                    *v = a.v + (int64_t)h.row_k * s.v_stride + kv_head * dim,
-                    *dout = a.dout + (int64_t)h.row_q * s.out_stride + head * dim;
+        const T *q = a.q + (int64_t)h.row_q * s.q_stride + head * dim,
+                *k = a.k + (int64_t)h.row_k * s.k_stride + kv_head * dim,
+                *v = a.v + (int64_t)h.row_k * s.v_stride + kv_head * dim,
+                *dout = a.dout + (int64_t)h.row_q * s.out_stride + head * dim;
         queries_seeing(s, h, j0, &from, &to);
         for (int32_t tile = from; tile < to; tile++) {
             int32_t i0 = tile * ROWS;
@@ -133,29 +134,43 @@ template <int SLABS> static __global__ void __launch_bounds__(ATTENTION_THREADS,
     store_sums<SLABS>(a.dv + (int64_t)(h.row_k + j) * s.v_stride + kv_head * dim, dv, 1, col, dim);
 }
 
-void cuda_attention_backward(Stream *s, Dtype, void *dq, void *dk, void *dv, const void *dout, const void *q,
-                             const void *k, const void *v, const void *out, const float *lse,
-                             const AttentionShape *shape, const Dropout *dropout)
+template <typename T>
+static void backward_of(Stream *s, void *dq, void *dk, void *dv, const void *dout, const void *q, const void *k,
+                        const void *v, const void *out, const float *lse, const AttentionShape *shape,
+                        const Dropout *dropout)
 {
     /* Rows are known on the device alone: memory for as many as there may be. */
     int64_t most_rows = (int64_t)shape->max_seqlen_q * shape->num_seqs;
-    if (!shape->num_seqs) return;
-    Attention a = attention_of(shape, dropout, shape->max_seqlen_q);
-    a.q = (const float *)q, a.k = (const float *)k, a.v = (const float *)v, a.out = (const float *)out;
-    a.dout = (const float *)dout, a.dq = (float *)dq, a.dk = (float *)dk, a.dv = (float *)dv;
+    Attention<T> a = {};
+    static_cast<AttentionCall &>(a) = attention_call(shape, dropout, shape->max_seqlen_q, ROWS);
+    a.q = (const T *)q, a.k = (const T *)k, a.v = (const T *)v, a.out = (const T *)out;
+    a.dout = (const T *)dout, a.dq = (T *)dq, a.dk = (T *)dk, a.dv = (T *)dv;
     a.lse = const_cast<float *>(lse);
     a.delta = (float *)stream_scratch_cuda(s, 0, (size_t)(most_rows * shape->heads) * sizeof(float));
-    launch(make_delta, cuda_blocks(most_rows * shape->heads, ATTENTION_THREADS / 32), ATTENTION_THREADS, 0, s, a);
+    launch(make_delta<T>, cuda_blocks(most_rows * shape->heads, ATTENTION_THREADS / 32), ATTENTION_THREADS, 0, s, a);
     int slabs = attention_slabs(shape->head_dim);
     unsigned groups = attention_groups(shape->head_dim);
-    launch(slabs == 1   ? queries<1>
-           : slabs == 2 ? queries<2>
-                        : queries<4>,
+    launch(slabs == 1   ? queries<1, T>
+           : slabs == 2 ? queries<2, T>
+                        : queries<4, T>,
            dim3(cuda_blocks((int64_t)a.tiles * shape->heads * shape->num_seqs, 1), groups), ATTENTION_THREADS, 0, s, a);
     a.tiles = (shape->max_seqlen_k + ROWS - 1) / ROWS;
-    launch(slabs == 1   ? keys<1>
-           : slabs == 2 ? keys<2>
-                        : keys<4>,
+    launch(slabs == 1   ? keys<1, T>
+           : slabs == 2 ? keys<2, T>
+                        : keys<4, T>,
            dim3(cuda_blocks((int64_t)a.tiles * shape->kv_heads * shape->num_seqs, 1), groups), ATTENTION_THREADS, 0, s,
            a);
+}
+
+void cuda_attention_backward(Stream *s, Dtype dtype, void *dq, void *dk, void *dv, const void *dout, const void *q,
+                             const void *k, const void *v, const void *out, const float *lse,
+                             const AttentionShape *shape, const Dropout *dropout)
+{
+    if (!shape->num_seqs) return;
+    if (dtype == DTYPE_BF16)
+        backward_of<__nv_bfloat16>(s, dq, dk, dv, dout, q, k, v, out, lse, shape, dropout);
+    else if (dtype == DTYPE_F16)
+        backward_of<__half>(s, dq, dk, dv, dout, q, k, v, out, lse, shape, dropout);
+    else
+        backward_of<float>(s, dq, dk, dv, dout, q, k, v, out, lse, shape, dropout);
 }

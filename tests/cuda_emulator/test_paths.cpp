@@ -147,10 +147,10 @@ static void attention_of(int32_t dim, const char *forward)
 
 static void attention_of_any_head(void **)
 {
-    attention_of(64, "forward<1> grid 8,1,1");
-    attention_of(128, "forward<2> grid 8,1,1");
-    attention_of(200, "forward<4> grid 8,1,1");
-    attention_of(300, "forward<4> grid 8,2,1"); /* two groups of columns */
+    attention_of(64, "forward<1, float> grid 8,1,1");
+    attention_of(128, "forward<2, float> grid 8,1,1");
+    attention_of(200, "forward<4, float> grid 8,1,1");
+    attention_of(300, "forward<4, float> grid 8,2,1"); /* two groups of columns */
 }
 
 static void cross_entropy_of_a_long_row(void **)
