@@ -17,6 +17,7 @@ Thread *current;
 uint3 block_index;
 dim3 block_dim(1), grid_dim(1);
 const Launch *running;
+const RaceHooks *race_hooks;
 
 static Thread threads[MOST_THREADS];
 static Warp warps[MOST_WARPS];
@@ -170,6 +171,7 @@ static void open_barrier()
     }
     if (waiting + done < thread_count) report("deadlock: no thread of the block can go on%s", whereabouts().c_str());
     if (done) report("barrier divergence: not all threads of the block reach it%s", whereabouts().c_str());
+    if (race_hooks) race_hooks->all_met();
     for (unsigned i = 0; i < thread_count; i++) {
         Thread *t = &threads[i];
         switch (t->barrier_op) {
@@ -194,6 +196,7 @@ void run_block(Kernel *kernel, unsigned count)
     kernel_of_block = kernel;
     thread_count = count, started = done = ready_count = 0;
     thread_order = order_of(count);
+    if (race_hooks) race_hooks->block_begins(count);
     for (unsigned w = 0; w * WARP < count; w++) warp_begin(&warps[w], &threads[w * WARP], count - w * WARP);
     for (unsigned i = 0; i < count; i++) threads[i].state = State::UNSTARTED;
     while (done < count) {
@@ -222,7 +225,10 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int argument, 
         report("warp operation at %s:%d: its mask 0x%08x leaves out the caller's lane %u", file, line, mask,
                t->linear % WARP);
     t->state = State::WARP_WAIT;
-    if (!warp_met(&warps[t->linear / WARP], t, make_ready)) go_on();
+    if (!warp_met(&warps[t->linear / WARP], t, make_ready))
+        go_on();
+    else if (race_hooks && op == WarpOp::SYNC)
+        race_hooks->lanes_met(t->linear / WARP, mask & warps[t->linear / WARP].exist);
     return t->result;
 }
 

@@ -112,23 +112,24 @@ template <typename T> static inline unsigned __match_all_sync(unsigned mask, T v
 }
 
 /* ---- atomics on integers: device work runs in one OS thread ------------------------------ */
-template <typename T> static inline T emu_exchange(T *p, T value)
-{
-    static_assert(std::is_integral<T>::value, "sums have a fixed order: no float atomics");
-    T old = *p;
-    *p = value;
-    return old;
-}
-template <typename T> static inline T atomicAdd(T *p, T value) { return emu_exchange(p, (T)(*p + value)); }
-template <typename T> static inline T atomicSub(T *p, T value) { return emu_exchange(p, (T)(*p - value)); }
-template <typename T> static inline T atomicMax(T *p, T value) { return emu_exchange(p, std::max(*p, value)); }
-template <typename T> static inline T atomicMin(T *p, T value) { return emu_exchange(p, std::min(*p, value)); }
-template <typename T> static inline T atomicOr(T *p, T value) { return emu_exchange(p, (T)(*p | value)); }
-template <typename T> static inline T atomicExch(T *p, T value) { return emu_exchange(p, value); }
-template <typename T> static inline T atomicCAS(T *p, T compare, T value)
-{
-    return emu_exchange(p, *p == compare ? value : *p);
-}
+#define EMU_ATOMIC(name, result, ...) /* inlined into a kernel it would be sanitized with it */                        \
+    template <typename T>                                                                                              \
+    __attribute__((noinline, no_sanitize("thread"))) static T name(T *p, __VA_ARGS__)                                  \
+    {                                                                                                                  \
+        static_assert(std::is_integral<T>::value, "sums have a fixed order: no float atomics");                        \
+        emu::note_access(p, sizeof *p, emu::AccessKind::ATOMIC, __builtin_return_address(0));                               \
+        T old = *p;                                                                                                    \
+        *p = (result);                                                                                                 \
+        return old;                                                                                                    \
+    }
+EMU_ATOMIC(atomicAdd, (T)(old + value), T value)
+EMU_ATOMIC(atomicSub, (T)(old - value), T value)
+EMU_ATOMIC(atomicMax, old > value ? old : value, T value)
+EMU_ATOMIC(atomicMin, old < value ? old : value, T value)
+EMU_ATOMIC(atomicOr, (T)(old | value), T value)
+EMU_ATOMIC(atomicExch, value, T value)
+EMU_ATOMIC(atomicCAS, old == compare ? value : old, T compare, T value)
+#undef EMU_ATOMIC
 
 /* ---- arithmetic and loads ------------------------------ */
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }

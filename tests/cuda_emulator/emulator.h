@@ -123,6 +123,26 @@ extern uint64_t block_epoch;
 void shared_begin(const Launch *launch);
 void shared_end(); /* checks the guards */
 
+bool shared_has(const void *p);
+std::string shared_describe(const void *p); /* which array, which byte */
+
+/* ---- races ------------------------------ */
+/* What the build that looks for races (races.cpp) wants to be told; NULL in all others. */
+enum class AccessKind : uint8_t { READ, WRITE, ATOMIC };
+struct RaceHooks {
+    void (*block_begins)(unsigned threads); /* of `running` */
+    void (*all_met)();                                /* at a barrier of the block */
+    void (*lanes_met)(unsigned warp, unsigned lanes); /* at a __syncwarp */
+    void (*access)(const void *p, size_t bytes, AccessKind kind, const void *pc);
+};
+extern const RaceHooks *race_hooks;
+/* For the emulator's own accesses in a kernel's name (asynchronous copies, matrix loads), which no compiler sees; the
+ * thread is `current`. */
+inline void note_access(const void *p, size_t bytes, AccessKind kind, const void *pc)
+{
+    if (race_hooks) race_hooks->access(p, bytes, kind, pc);
+}
+
 /* ---- device memory ------------------------------ */
 enum { MOST_DEVICES = 8 };
 int device_count();
@@ -142,6 +162,7 @@ void fail_allocation_after(int n); /* the n-th from now fails, once; 0: none doe
 /* Checks a kernel's pointer: NULL, of the calling thread's device, or pinned. */
 void check_argument(const void *p, int number, const void *function);
 size_t memory_blocks(int device); /* that are allocated now */
+std::string memory_describe(const void *p); /* which block of which device, which byte */
 
 /* ---- streams ------------------------------ */
 cudaError_t enqueue_launch(Kernel *kernel, const void *function, dim3 grid, dim3 block, size_t shared_bytes,

@@ -62,6 +62,16 @@ void *dynamic_shared_memory()
     return arena;
 }
 
+bool shared_has(const void *p) { return p >= arena && p < arena + ARENA; }
+
+std::string shared_describe(const void *p)
+{
+    size_t offset = (size_t)(static_cast<const char *>(p) - arena), i = array_count;
+    while (i > 0 && arrays[i - 1].offset > offset) i--;
+    if (!i) return "shared memory";
+    return "byte " + std::to_string(offset - arrays[i - 1].offset) + " of `" + arrays[i - 1].name + "` (shared memory)";
+}
+
 void shared_end()
 {
     for (size_t i = 0; i < array_count; i++) {
