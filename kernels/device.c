@@ -12,6 +12,7 @@
 #pragma weak kernels_cuda
 #pragma weak stream_new_cuda
 #pragma weak cuda_device_count
+#pragma weak device_ranks_cuda
 
 #define LIBRARY "libhone_cuda.so"
 #define DRIVER "libcuda.so.1"
@@ -20,6 +21,7 @@ typedef struct Doors {
     const Kernels *(*kernels)(void);
     Stream *(*stream_new)(int device, char *message);
     int (*count)(void);
+    const DeviceRanks *(*ranks)(void);
 } Doors;
 
 /* "DIR/libhone_cuda.so" for the program's own directory; *dir: the length of DIR. */
@@ -57,7 +59,8 @@ static bool load(Doors *d, char *why)
     *(void **)&d->kernels = dlsym(library, "kernels_cuda");
     *(void **)&d->stream_new = dlsym(library, "stream_new_cuda");
     *(void **)&d->count = dlsym(library, "cuda_device_count");
-    if (d->kernels && d->stream_new && d->count) return true;
+    *(void **)&d->ranks = dlsym(library, "device_ranks_cuda");
+    if (d->kernels && d->stream_new && d->count && d->ranks) return true;
     snprintf(why, DEVICE_WHY_BYTES, LIBRARY " is not this version's: build both together");
     return false;
 }
@@ -67,8 +70,8 @@ static const Doors *doors(char *why)
 {
     static Doors opened;
     if (opened.kernels) return &opened;
-    if (kernels_cuda && stream_new_cuda && cuda_device_count)
-        opened = (Doors){kernels_cuda, stream_new_cuda, cuda_device_count};
+    if (kernels_cuda && stream_new_cuda && cuda_device_count && device_ranks_cuda)
+        opened = (Doors){kernels_cuda, stream_new_cuda, cuda_device_count, device_ranks_cuda};
     Doors found = opened;
     if (!opened.kernels && !load(&found, why)) return NULL;
     opened = found;
@@ -101,4 +104,10 @@ bool device_open(int index, const Kernels **k, Stream **stream, char why[DEVICE_
     *stream = d->stream_new(index, why);
     *k = d->kernels();
     return *stream != NULL;
+}
+
+const DeviceRanks *device_ranks(char why[DEVICE_WHY_BYTES])
+{
+    const Doors *d = doors(why);
+    return d ? d->ranks() : NULL;
 }

@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 
 #define CUDA_DOOR __attribute__((visibility("default"))) /* all else is hidden */
 
@@ -16,6 +16,7 @@ CUDA_DOOR const Kernels *kernels_cuda(void);
  * 200 bytes) says why. */
 CUDA_DOOR Stream *stream_new_cuda(int device, char *message);
 CUDA_DOOR int cuda_device_count(void); /* 0 without a driver too */
+CUDA_DOOR const DeviceRanks *device_ranks_cuda(void);
 
 #ifdef __cplusplus
 }

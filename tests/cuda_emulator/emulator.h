@@ -157,6 +157,8 @@ void memory_info(int device, size_t *free_bytes, size_t *total_bytes);
 cudaError_t pinned_allocate(size_t bytes, void **memory);
 bool pinned_free(void *memory);
 bool memory_is_pinned(const void *p);
+bool pinned_register(void *memory, size_t bytes); /* the caller's own memory; false: it is */
+bool pinned_unregister(void *memory);
 void fail_allocation_after(int n); /* the n-th from now fails, once; 0: none does */
 
 /* Checks a kernel's pointer: NULL, of the calling thread's device, or pinned. */

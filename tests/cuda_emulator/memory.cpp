@@ -154,24 +154,6 @@ static char *find_room(Device *v, size_t room)
     return p;
 }
 
-cudaError_t memory_allocate(int d, size_t bytes, void **memory)
-{
-    if (allocation_fails()) return cudaErrorMemoryAllocation;
-    Device *v = device_open(d);
-    if (bytes > v->limit) return cudaErrorMemoryAllocation;
-    size_t room = up(bytes + GUARD, GUARD); /* at least GUARD bytes from the very byte behind the block */
-    memory_unlock(d);
-    char *p = find_room(v, room);
-    if (p) {
-        fill(p, POISON_WORD, bytes);
-        fill(p + bytes, GUARD_WORD, room - bytes);
-        v->blocks[p] = {bytes, room, ++v->allocations};
-    }
-    memory_lock(d);
-    *memory = p;
-    return p ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-
 static void check_freed(Device *v, char *p, const Block &b)
 {
     size_t at = first_change(p, FREED_WORD, b.bytes);
@@ -195,6 +177,39 @@ static void hole_add(Device *v, char *p, size_t room)
     v->holes[p] = room;
 }
 
+/* Until at most that many bytes are quarantined. */
+static void drain(Device *v, size_t most)
+{
+    while (v->quarantined > most) {
+        char *oldest = v->quarantine.front();
+        Block old = v->freed[oldest];
+        check_freed(v, oldest, old);
+        v->quarantine.pop_front();
+        v->quarantined -= old.room;
+        v->freed.erase(oldest);
+        hole_add(v, oldest, old.room);
+    }
+}
+
+cudaError_t memory_allocate(int d, size_t bytes, void **memory)
+{
+    if (allocation_fails()) return cudaErrorMemoryAllocation;
+    Device *v = device_open(d);
+    if (bytes > v->limit) return cudaErrorMemoryAllocation;
+    size_t room = up(bytes + GUARD, GUARD); /* at least GUARD bytes from the very byte behind the block */
+    memory_unlock(d);
+    char *p = find_room(v, room);
+    if (!p) drain(v, 0), p = find_room(v, room);
+    if (p) {
+        fill(p, POISON_WORD, bytes);
+        fill(p + bytes, GUARD_WORD, room - bytes);
+        v->blocks[p] = {bytes, room, ++v->allocations};
+    }
+    memory_lock(d);
+    *memory = p;
+    return p ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
 void memory_free(int d, void *memory)
 {
     Device *v = device_open(d);
@@ -211,15 +226,7 @@ void memory_free(int d, void *memory)
     v->freed[p] = b;
     v->quarantine.push_back(p);
     v->quarantined += b.room;
-    while (v->quarantined > QUARANTINE) {
-        char *oldest = v->quarantine.front();
-        Block old = v->freed[oldest];
-        check_freed(v, oldest, old);
-        v->quarantine.pop_front();
-        v->quarantined -= old.room;
-        v->freed.erase(oldest);
-        hole_add(v, oldest, old.room);
-    }
+    drain(v, QUARANTINE);
     memory_lock(d);
 }
 
@@ -312,6 +319,13 @@ bool pinned_free(void *memory)
     free(memory);
     return true;
 }
+
+bool pinned_register(void *memory, size_t bytes)
+{
+    return !memory_is_pinned(memory) && pinned.emplace(static_cast<char *>(memory), bytes).second;
+}
+
+bool pinned_unregister(void *memory) { return pinned.erase(static_cast<char *>(memory)) != 0; }
 
 bool memory_is_pinned(const void *memory)
 {

@@ -56,6 +56,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int device)
     size_t free_bytes;
     memset(p, 0, sizeof *p);
     strcpy(p->name, "emulated");
+    p->pciBusID = device;
     p->major = 9, p->minor = 0, p->warpSize = WARP, p->multiProcessorCount = multiprocessors();
     p->maxThreadsPerBlock = MOST_THREADS, p->maxThreadsPerMultiProcessor = 2048,
     p->regsPerBlock = p->regsPerMultiprocessor = 65536;
@@ -208,6 +209,19 @@ cudaError_t cudaFreeHost(void *memory)
     return pinned_free(memory) ? cudaSuccess : result(cudaErrorInvalidValue);
 }
 
+cudaError_t cudaHostRegister(void *memory, size_t bytes, unsigned)
+{
+    HOLD;
+    return result(pinned_register(memory, bytes) ? cudaSuccess : cudaErrorHostMemoryAlreadyRegistered);
+}
+
+cudaError_t cudaHostUnregister(void *memory)
+{
+    HOLD;
+    for (int d = 0; d < device_count(); d++) run_device(d);
+    return result(pinned_unregister(memory) ? cudaSuccess : cudaErrorHostMemoryNotRegistered);
+}
+
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
     HOLD;
@@ -355,10 +369,12 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
     return cudaSuccess;
 }
 
-cudaError_t cudaEventQuery(cudaEvent_t event)
+cudaError_t cudaEventQuery(cudaEvent_t event) /* never waits: not for who holds the mutex either */
 {
-    HOLD;
-    return event->generations->done >= event->generations->recorded ? cudaSuccess : cudaErrorNotReady;
+    return __atomic_load_n(&event->generations->done, __ATOMIC_SEQ_CST) >=
+                   __atomic_load_n(&event->generations->recorded, __ATOMIC_SEQ_CST)
+               ? cudaSuccess
+               : cudaErrorNotReady;
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t, cudaEvent_t)

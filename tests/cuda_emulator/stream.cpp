@@ -8,6 +8,8 @@
 #include <cstring>
 #include <map>
 
+#include <unistd.h>
+
 namespace emu
 {
 
@@ -91,6 +93,7 @@ void run_launch(const Launch *l)
 static bool is_ready(cudaStream_t s)
 {
     const Op &op = s->queue.front();
+    if (op.kind == OpKind::COLLECTIVE) return op.gets_on();
     return op.kind != OpKind::WAIT || op.generations->done >= op.generation;
 }
 
@@ -130,6 +133,9 @@ static void run_first(cudaStream_t s)
         op.library();
         if (!op.name.empty()) memory_check_guards(s->device, op.name.c_str());
         break;
+    case OpKind::COLLECTIVE:
+        log_line(s, op.name);
+        break;
     case OpKind::FREE:
         memory_free(s->device, op.to);
         break;
@@ -150,7 +156,13 @@ static cudaStream_t recorder_of(const CUevent_st::Generations *generations, uint
 /* What s waits for, through events of other streams, until s itself can go on. */
 static cudaStream_t first_ready_for(cudaStream_t s)
 {
-    while (!is_ready(s)) s = recorder_of(s->queue.front().generations.get(), s->queue.front().generation);
+    while (!is_ready(s)) {
+        const Op &op = s->queue.front();
+        if (op.kind == OpKind::COLLECTIVE)
+            usleep(50); /* other ranks' turn */
+        else
+            s = recorder_of(op.generations.get(), op.generation);
+    }
     return s;
 }
 

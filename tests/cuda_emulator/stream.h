@@ -21,7 +21,7 @@ struct CUevent_st {
 namespace emu
 {
 
-enum class OpKind { LAUNCH, COPY, SET, RECORD, WAIT, HOST, FREE, LIBRARY };
+enum class OpKind { LAUNCH, COPY, SET, RECORD, WAIT, HOST, FREE, LIBRARY, COLLECTIVE };
 
 struct Op {
     OpKind kind;
@@ -36,6 +36,7 @@ struct Op {
     uint64_t generation;
     std::function<void()> library; /* what a library's kernel would do; the device is open */
     std::string name;              /* of the library's call, with its sizes */
+    std::function<bool()> gets_on; /* COLLECTIVE: begins, goes on; whether it is done. Opens the device itself */
     cudaHostFn_t function;
     void *argument;
 };

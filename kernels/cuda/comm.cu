@@ -1,0 +1,398 @@
+/* Ranks, a device each (kernels/device.h): a second queue, points in queues, adding up in a given order, and NCCL.
+ *
+ * NCCL is opened when the first communicator is asked for, not linked: a program on one GPU then starts without it, and
+ * runs where it is not installed. The emulator's is linked.
+ *
+ * A communicator is made in a thread that is given up after a time limit, and is a blocking one: NCCL's own way out, a
+ * communicator that does not block, starts a thread for each later call, which costs more than the call. */
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/families.h"
+#include "kernels/cuda/vector.cuh"
+
+/* ---- queues and marks ---- */
+static void identify(Stream *s, char id[DEVICE_ID_BYTES])
+{
+    cudaDeviceProp p;
+    int device = cuda_stream(s)->device;
+    if (cuda_ok(s, cudaGetDeviceProperties(&p, device), "cudaGetDeviceProperties"))
+        snprintf(id, DEVICE_ID_BYTES, "%04x:%02x:%02x", (unsigned)p.pciDomainID, (unsigned)p.pciBusID,
+                 (unsigned)p.pciDeviceID);
+    else
+        snprintf(id, DEVICE_ID_BYTES, "number %d", device);
+}
+
+/* Of the highest priority: what goes round is short and others wait for it. */
+static Stream *beside(Stream *s, char why[DEVICE_WHY_BYTES])
+{
+    int lowest = 0, highest = 0;
+    Stream *queue = stream_new_cuda(cuda_stream(s)->device, why);
+    if (!queue) return nullptr;
+    CudaStream *q = cuda_stream(queue);
+    cudaStreamDestroy(q->queue);
+    q->queue = nullptr;
+    if (cuda_ok(queue, cudaDeviceGetStreamPriorityRange(&lowest, &highest), "stream priorities") &&
+        cuda_ok(queue, cudaStreamCreateWithPriority(&q->queue, cudaStreamNonBlocking, highest), "cudaStreamCreate"))
+        return queue;
+    snprintf(why, DEVICE_WHY_BYTES, "%s", queue->message);
+    stream_free(queue);
+    return nullptr;
+}
+
+static bool pin(void *memory, size_t bytes)
+{
+    if (cudaHostRegister(memory, bytes, cudaHostRegisterPortable) == cudaSuccess) return true;
+    cudaGetLastError(); /* it has been told */
+    return false;
+}
+
+static void unpin(void *memory)
+{
+    if (cudaHostUnregister(memory) != cudaSuccess) cudaGetLastError();
+}
+
+struct DeviceMark {
+    cudaEvent_t event;
+};
+
+static DeviceMark *mark_new()
+{
+    DeviceMark *m = static_cast<DeviceMark *>(calloc(1, sizeof *m));
+    if (m && cudaEventCreate(&m->event) == cudaSuccess) return m;
+    if (m) cudaGetLastError();
+    free(m);
+    return nullptr;
+}
+
+static void mark_free(DeviceMark *m)
+{
+    if (m) cudaEventDestroy(m->event);
+    free(m);
+}
+
+static void mark_set(DeviceMark *m, Stream *s) { cuda_ok(s, cudaEventRecord(m->event, cuda_queue(s)), "a mark"); }
+
+static void mark_order(DeviceMark *m, Stream *s)
+{
+    cuda_ok(s, cudaStreamWaitEvent(cuda_queue(s), m->event, 0), "waiting for a mark");
+}
+
+static void mark_wait(DeviceMark *m, Stream *s)
+{
+    cuda_ok(s, cudaEventSynchronize(m->event), "work that was queued");
+}
+
+static bool mark_is_reached(DeviceMark *m) { return cudaEventQuery(m->event) == cudaSuccess; }
+
+static double mark_seconds(DeviceMark *from, DeviceMark *to)
+{
+    float ms = 0;
+    if (cudaEventElapsedTime(&ms, from->event, to->event) != cudaSuccess) cudaGetLastError(), ms = 0;
+    return ms / 1e3;
+}
+
+/* ---- adding up ---- */
+enum { THREADS = 256, AT_ONCE = 8 };
+
+struct Sources {
+    const float *at[AT_ONCE];
+    int count;
+};
+
+/* Elements do not see each other: grid-stride over groups of four. */
+template <bool ALIGNED>
+static __global__ void __launch_bounds__(THREADS) fold_sources(float *into, Sources sources, int64_t n)
+{
+    int64_t step = (int64_t)gridDim.x * THREADS * 4;
+    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * 4; i < n; i += step) {
+        float4 sum = load4<ALIGNED>(sources.at[0] + i, n - i);
+#pragma unroll
+        for (int k = 1; k < AT_ONCE; k++)
+            if (k < sources.count) sum = sum + load4<ALIGNED>(sources.at[k] + i, n - i);
+        store4<ALIGNED>(into + i, sum, n - i);
+    }
+}
+
+static void fold(Stream *s, float *into, const float *const *source, int count, int64_t n)
+{
+    for (int done = 0; done < count;) {
+        Sources sources = {};
+        bool aligned = cuda_is_aligned(into);
+        if (done) sources.at[sources.count++] = into;
+        while (sources.count < AT_ONCE && done < count) sources.at[sources.count++] = source[done++];
+        for (int k = 0; k < sources.count; k++) aligned &= cuda_is_aligned(sources.at[k]);
+        launch(aligned ? fold_sources<true> : fold_sources<false>, cuda_blocks(n, THREADS * 4), THREADS, 0, s, into,
+               sources, n);
+    }
+}
+
+/* ---- NCCL ---- */
+#ifdef HONE_NCCL
+#include <nccl.h>
+
+#define CALLS(CALL)                                                                                                    \
+    CALL(AllGather) CALL(AllReduce) CALL(Broadcast) CALL(CommAbort) CALL(CommDestroy) CALL(CommGetAsyncError)          \
+    CALL(CommInitRank) CALL(GetErrorString) CALL(GetLastError) CALL(GetUniqueId) CALL(GetVersion) CALL(GroupEnd)       \
+    CALL(GroupStart) CALL(Recv) CALL(Reduce) CALL(ReduceScatter) CALL(Send)
+
+struct Nccl {
+#define DECLARED(name) decltype(&::nccl##name) name;
+    CALLS(DECLARED)
+#undef DECLARED
+};
+
+static bool open_nccl(Nccl *n, char why[DEVICE_WHY_BYTES])
+{
+#ifdef HONE_EMULATED
+#define LINKED(name) n->name = ::nccl##name;
+    CALLS(LINKED)
+#undef LINKED
+    (void)why;
+    return true;
+#else
+    void *library = dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        snprintf(why, DEVICE_WHY_BYTES, "NCCL cannot be opened (%s)", dlerror());
+        return false;
+    }
+    const char *missing = nullptr;
+#define FOUND(name)                                                                                                    \
+    n->name = reinterpret_cast<decltype(n->name)>(dlsym(library, "nccl" #name));                                       \
+    if (!n->name) missing = #name;
+    CALLS(FOUND)
+#undef FOUND
+    if (missing) snprintf(why, DEVICE_WHY_BYTES, "libnccl.so.2 has no nccl%s: it is too old", missing);
+    return !missing;
+#endif
+}
+
+static const Nccl *nccl(char why[DEVICE_WHY_BYTES])
+{
+    static Nccl opened;
+    static bool is_open;
+    Nccl found;
+    if (!is_open && (is_open = open_nccl(&found, why))) opened = found;
+    return is_open ? &opened : nullptr;
+}
+
+static int nccl_version(char why[DEVICE_WHY_BYTES])
+{
+    int version = 0;
+    const Nccl *n = nccl(why);
+    if (n && n->GetVersion(&version) != ncclSuccess) snprintf(why, DEVICE_WHY_BYTES, "NCCL does not say its version");
+    return version;
+}
+
+struct DeviceComm {
+    const Nccl *n;
+    ncclComm_t comm;
+    Stream *queue;
+    int rank, size;
+    bool aborted; /* atomic */
+};
+
+/* Keeps a failure in the queue; nothing follows it there. */
+static void told(DeviceComm *c, ncclResult_t result, const char *what)
+{
+    char text[sizeof c->queue->message];
+    if (result == ncclSuccess || result == ncclInProgress) return;
+    snprintf(text, sizeof text, "NCCL: %s: %s (%s)", what, c->n->GetErrorString(result), c->n->GetLastError(c->comm));
+    stream_set_failed(c->queue, text);
+}
+
+static bool can_go_on(const DeviceComm *c)
+{
+    return !stream_has_failed(c->queue) && !__atomic_load_n(&c->aborted, __ATOMIC_SEQ_CST);
+}
+
+#define COMM_CALL(c, what, call)                                                                                       \
+    do {                                                                                                               \
+        if (can_go_on(c)) told(c, (c)->n->call, what);                                                                 \
+    } while (0)
+
+static bool comm_key(unsigned char key[DEVICE_COMM_KEY_BYTES], char why[DEVICE_WHY_BYTES])
+{
+    ncclUniqueId id;
+    static_assert(sizeof id == DEVICE_COMM_KEY_BYTES, "a key is NCCL's id");
+    const Nccl *n = nccl(why);
+    if (!n) return false;
+    ncclResult_t result = n->GetUniqueId(&id);
+    if (result == ncclSuccess) memcpy(key, &id, sizeof id);
+    else snprintf(why, DEVICE_WHY_BYTES, "NCCL: an id: %s (%s)", n->GetErrorString(result), n->GetLastError(nullptr));
+    return result == ncclSuccess;
+}
+
+/* What the thread that opens has: the last of the two who need it frees it. */
+struct Opening {
+    DeviceComm *c;
+    ncclUniqueId id;
+    int device;
+    ncclResult_t result;
+};
+
+static void *open_main(void *argument)
+{
+    Opening *o = static_cast<Opening *>(argument);
+    cudaSetDevice(o->device);
+    o->result = o->c->n->CommInitRank(&o->c->comm, o->c->size, o->id, o->c->rank);
+    return nullptr;
+}
+
+/* False: the thread hangs, and keeps what it was given. */
+static bool open_in_time(Opening *o, double limit_s)
+{
+    pthread_t thread;
+    sigset_t all, old;
+    struct timespec until;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int failed = pthread_create(&thread, nullptr, open_main, o);
+    pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    if (failed) {
+        open_main(o);
+        return true;
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += limit_s < 1 ? 1 : (time_t)limit_s;
+    if (!pthread_timedjoin_np(thread, nullptr, &until)) return true;
+    pthread_detach(thread);
+    return false;
+}
+
+/* NCCL chooses by a model of the machine, so a choice may change with its version or a link's mood; a ring with whole
+ * messages is what it takes for large arrays between few ranks. A choice of the user's own stands. */
+static void pin_algorithm()
+{
+    setenv("NCCL_ALGO", "Ring", 0);
+    setenv("NCCL_PROTO", "Simple", 0);
+}
+
+static DeviceComm *comm_open(Stream *queue, const unsigned char key[DEVICE_COMM_KEY_BYTES], int rank, int size,
+                             double limit_s, char why[DEVICE_WHY_BYTES])
+{
+    pin_algorithm();
+    const Nccl *n = nccl(why);
+    if (!n) return nullptr;
+    DeviceComm *c = static_cast<DeviceComm *>(calloc(1, sizeof *c));
+    Opening *o = static_cast<Opening *>(calloc(1, sizeof *o));
+    if (!c || !o) {
+        snprintf(why, DEVICE_WHY_BYTES, "no host memory");
+        free(c), free(o);
+        return nullptr;
+    }
+    c->n = n, c->queue = queue, c->rank = rank, c->size = size;
+    o->c = c, o->device = cuda_stream(queue)->device;
+    memcpy(&o->id, key, sizeof o->id);
+    if (!open_in_time(o, limit_s)) {
+        snprintf(why, DEVICE_WHY_BYTES, "NCCL: the ranks did not meet within %.0f s", limit_s);
+        return nullptr;
+    }
+    ncclResult_t result = o->result;
+    free(o);
+    if (result == ncclSuccess) return c;
+    snprintf(why, DEVICE_WHY_BYTES, "NCCL: meeting the other ranks: %s (%s; NCCL_DEBUG=INFO says more)",
+             n->GetErrorString(result), n->GetLastError(nullptr));
+    free(c);
+    return nullptr;
+}
+
+static void comm_group(DeviceComm *c) { COMM_CALL(c, "a group", GroupStart()); }
+static void comm_group_end(DeviceComm *c) { COMM_CALL(c, "the end of a group", GroupEnd()); }
+
+static void all_reduce(DeviceComm *c, float *data, int64_t n)
+{
+    COMM_CALL(c, "all-reduce",
+              AllReduce(data, data, (size_t)n, ncclFloat32, ncclSum, c->comm, cuda_queue(c->queue)));
+}
+
+static void reduce_scatter(DeviceComm *c, float *data, int64_t each)
+{
+    COMM_CALL(c, "reduce-scatter", ReduceScatter(data, data + c->rank * each, (size_t)each, ncclFloat32, ncclSum,
+                                                 c->comm, cuda_queue(c->queue)));
+}
+
+static void reduce(DeviceComm *c, float *data, int64_t n, int root)
+{
+    COMM_CALL(c, "reduce",
+              Reduce(data, data, (size_t)n, ncclFloat32, ncclSum, root, c->comm, cuda_queue(c->queue)));
+}
+
+static void all_gather(DeviceComm *c, float *data, int64_t each)
+{
+    COMM_CALL(c, "all-gather",
+              AllGather(data + c->rank * each, data, (size_t)each, ncclFloat32, c->comm, cuda_queue(c->queue)));
+}
+
+static void broadcast(DeviceComm *c, float *data, int64_t n, int root)
+{
+    COMM_CALL(c, "broadcast",
+              Broadcast(data, data, (size_t)n, ncclFloat32, root, c->comm, cuda_queue(c->queue)));
+}
+
+static void send(DeviceComm *c, const float *data, int64_t n, int to)
+{
+    COMM_CALL(c, "send", Send(data, (size_t)n, ncclFloat32, to, c->comm, cuda_queue(c->queue)));
+}
+
+static void receive(DeviceComm *c, float *data, int64_t n, int from)
+{
+    COMM_CALL(c, "receive", Recv(data, (size_t)n, ncclFloat32, from, c->comm, cuda_queue(c->queue)));
+}
+
+static bool comm_poll(DeviceComm *c, char why[DEVICE_WHY_BYTES])
+{
+    ncclResult_t error = ncclSuccess;
+    if (__atomic_load_n(&c->aborted, __ATOMIC_SEQ_CST)) return true;
+    ncclResult_t result = c->n->CommGetAsyncError(c->comm, &error);
+    if (result == ncclSuccess) result = error;
+    if (result == ncclSuccess || result == ncclInProgress) return true;
+    snprintf(why, DEVICE_WHY_BYTES, "NCCL: %s (%s)", c->n->GetErrorString(result), c->n->GetLastError(c->comm));
+    return false;
+}
+
+static void comm_abort(DeviceComm *c)
+{
+    if (!__atomic_exchange_n(&c->aborted, true, __ATOMIC_SEQ_CST)) c->n->CommAbort(c->comm);
+}
+
+static void comm_close(DeviceComm *c)
+{
+    if (c && !__atomic_load_n(&c->aborted, __ATOMIC_SEQ_CST)) c->n->CommDestroy(c->comm);
+    free(c);
+}
+
+#else
+static int nccl_version(char why[DEVICE_WHY_BYTES])
+{
+    snprintf(why, DEVICE_WHY_BYTES, "this program was built without NCCL's header");
+    return 0;
+}
+static bool comm_key(unsigned char *, char *why) { return nccl_version(why) > 0; }
+#endif
+
+extern "C" const DeviceRanks *device_ranks_cuda(void)
+{
+    static const DeviceRanks *const table = [] {
+        static DeviceRanks t;
+        t.id = identify, t.beside = beside, t.pin = pin, t.unpin = unpin;
+        t.mark_new = mark_new, t.mark_free = mark_free, t.mark_set = mark_set, t.mark_order = mark_order;
+        t.mark_wait = mark_wait, t.mark_is_reached = mark_is_reached, t.mark_seconds = mark_seconds;
+        t.fold = fold, t.nccl_version = nccl_version, t.comm_key = comm_key;
+#ifdef HONE_NCCL
+        t.comm_open = comm_open, t.comm_group = comm_group, t.comm_group_end = comm_group_end;
+        t.all_reduce = all_reduce, t.reduce_scatter = reduce_scatter, t.reduce = reduce;
+        t.all_gather = all_gather, t.broadcast = broadcast, t.send = send, t.receive = receive;
+        t.comm_poll = comm_poll, t.comm_abort = comm_abort, t.comm_close = comm_close;
+#endif
+        return &t;
+    }();
+    return table;
+}
