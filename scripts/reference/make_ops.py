@@ -140,6 +140,11 @@ def norms():
         module.weight.data = w.detach().float()
         assert torch.allclose(module(x.detach().float()).double(), y.detach(), atol=1e-5)
         c.finish(y)
+    c = Case("rms_norm_heads")  # three heads in each row, one weight for all
+    x, w = c.normal("x", 5, 45, scale=2, shift=0.7), c.normal("weight", 15)
+    c.attrs(eps=1e-6, plus_one=False)
+    h = x.reshape(5, 3, 15)
+    c.finish((h * (h.pow(2).mean(-1, keepdim=True) + float(torch.tensor(1e-6))).rsqrt() * w).reshape(5, 45))
 
 
 def cross_entropies():
@@ -244,6 +249,9 @@ def elementwise():
         c = Case(f"activation_{activation}")
         x = c.normal("x", 5, 41, scale=3)
         c.finish(ACT2FN[activation](x))
+    c = Case("scale")
+    c.attrs(factor=5.65685)
+    c.finish(c.normal("x", 5, 21) * float(torch.tensor(5.65685)))
     c = Case("embedding")
     ids = c.ints("ids", [4, 0, 16, 4, 4, 9, 0, 16, 1, 12, 4])
     c.finish(c.normal("weight", 17, 13)[ids])

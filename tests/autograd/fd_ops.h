@@ -49,6 +49,9 @@ FD(layer_norm_shared_bias)
 }
 FD(rms_norm) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 0); }
 FD(rms_norm_offset) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 1); }
+FD(rms_norm_heads) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 0); }
+FD(scaled) { UNUSED_SHAPE; return op_scale(t, in[0], 1.7f); }
+FD(scaled_result) { UNUSED_SHAPE; return op_scale(t, op_linear(t, in[0], in[1], NULL, OUT_IN, ACT_NONE), 1.7f); }
 FD(embedding) { return op_embedding(t, NULL, in[0], fd_ids, s.rows); }
 FD(embedding_onto) { return op_embedding(t, op_embedding(t, NULL, in[0], fd_ids, s.rows), in[1], fd_ids, s.rows); }
 FD(embedding_of_input) { return op_embedding(t, in[1], in[0], fd_ids, s.rows); }
@@ -166,6 +169,9 @@ static const FdOp fd_ops[] = {
     {"layer_norm_shared_bias", 4, "ra1A1A1A", fd_layer_norm_shared_bias, false},
     {"rms_norm", 2, "ra1A", fd_rms_norm, false},
     {"rms_norm_offset", 2, "ra1A", fd_rms_norm_offset, false},
+    {"rms_norm_heads", 2, "r41A", fd_rms_norm_heads, false},
+    {"scaled", 1, "ra", fd_scaled, false},
+    {"scaled_result", 2, "raBA", fd_scaled_result, false},
     {"embedding", 1, "BA", fd_embedding, false},
     {"embedding_onto", 2, "BABA", fd_embedding_onto, false},
     {"embedding_of_input", 2, "BAra", fd_embedding_of_input, false},

@@ -73,6 +73,8 @@ static Tensor *run_rms_norm(Case *c)
                        case_attr(c, "plus_one", 0));
 }
 
+static Tensor *run_scale(Case *c) { return op_scale(c->tape, activation(c, "x"), case_attr(c, "factor", 0)); }
+
 static Tensor *run_embedding(Case *c)
 {
     int64_t rows = case_find(c, "in", "ids")->numel;
@@ -197,6 +199,7 @@ static const Entry entries[] = {
     {"linear_cross_entropy", "linear_cross_entropy_*", run_linear_cross_entropy},
     {"rms_norm", "rms_norm*", run_rms_norm},
     {"rope", "rope*", run_rope},
+    {"scale", "scale", run_scale},
 };
 
 /* Goldens of other rooms, and where they are walked (the test looks for their names there). */

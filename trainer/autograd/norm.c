@@ -7,10 +7,12 @@ typedef struct NormNode {
     float eps, offset;
 } NormNode;
 
-static bool check(Tape *t, const char *op, Tensor *x, Tensor *weight, Tensor *bias)
+static bool check(Tape *t, const char *op, Tensor *x, Tensor *weight, Tensor *bias, bool parts)
 {
     if (!tape_check(t, op, 2, (Tensor *[]){x, weight})) return false;
-    if (tensor_count(weight) == x->cols && (!bias || tensor_count(bias) == x->cols)) return true;
+    int64_t width = tensor_count(weight);
+    if (parts && width > 0 && x->cols % width == 0) return true;
+    if (width == x->cols && (!bias || tensor_count(bias) == x->cols)) return true;
     tape_fail(t, op, "x [%lld, %lld], weight [%lld]", (long long)x->rows, (long long)x->cols,
               (long long)tensor_count(weight));
     return false;
@@ -60,7 +62,7 @@ static void layer_norm_backward(Tape *t, Node *node)
 
 Tensor *op_layer_norm(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, float eps)
 {
-    if (!check(t, "layer_norm", x, weight, bias)) return NULL;
+    if (!check(t, "layer_norm", x, weight, bias, false)) return NULL;
     const void *input = tape_data(t, x);
     Tensor *y = tape_new_remade(t, x->dtype, x->rows, x->cols);
     float *mean = tape_keep(t, (size_t)x->rows * sizeof(float)), *rstd = tape_keep(t, (size_t)x->rows * sizeof(float));
@@ -73,12 +75,14 @@ Tensor *op_layer_norm(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, float ep
     return y;
 }
 
+static int64_t num_norms(const Tensor *x, const Tensor *weight) { return tensor_count(x) / tensor_count(weight); }
+
 static void rms_norm_remake(Tape *t, Node *node)
 {
     NormNode *n = (NormNode *)node;
-    Tensor *x = node->in[0];
-    t->k->rms_norm_forward(t->stream, x->dtype, node->out->data, NULL, tape_data(t, x), node->in[1]->data, x->rows,
-                           x->cols, n->eps, n->offset);
+    Tensor *x = node->in[0], *weight = node->in[1];
+    t->k->rms_norm_forward(t->stream, x->dtype, node->out->data, NULL, tape_data(t, x), weight->data,
+                           num_norms(x, weight), tensor_count(weight), n->eps, n->offset);
 }
 
 static void rms_norm_backward(Tape *t, Node *node)
@@ -89,21 +93,22 @@ static void rms_norm_backward(Tape *t, Node *node)
     float *dweight = tape_grad(t, weight, &accumulate_weight);
     void *input = tape_data(t, x), *dx = begin_dx(t, x, y, &accumulate);
     if (t->error) return;
-    t->k->rms_norm_backward(t->stream, x->dtype, dx, dweight, y->grad, input, n->rstd, weight->data, x->rows, x->cols,
-                            n->offset, accumulate, accumulate_weight);
+    t->k->rms_norm_backward(t->stream, x->dtype, dx, dweight, y->grad, input, n->rstd, weight->data,
+                            num_norms(x, weight), tensor_count(weight), n->offset, accumulate, accumulate_weight);
     end_dx(x, y, dx);
 }
 
 Tensor *op_rms_norm(Tape *t, Tensor *x, Tensor *weight, float eps, float offset)
 {
-    if (!check(t, "rms_norm", x, weight, NULL)) return NULL;
+    if (!check(t, "rms_norm", x, weight, NULL, true)) return NULL;
     const void *input = tape_data(t, x);
     Tensor *y = tape_new_remade(t, x->dtype, x->rows, x->cols);
-    float *rstd = tape_keep(t, (size_t)x->rows * sizeof(float));
+    float *rstd = tape_keep(t, (size_t)num_norms(x, weight) * sizeof(float));
     if (!y || t->error) return NULL;
     tape_needs(x);
     NormNode *n = TAPE_PUSH(t, NormNode, "rms_norm", rms_norm_backward, rms_norm_remake, y, x, weight);
     if (n) n->rstd = rstd, n->eps = eps, n->offset = offset;
-    t->k->rms_norm_forward(t->stream, x->dtype, y->data, rstd, input, weight->data, x->rows, x->cols, eps, offset);
+    t->k->rms_norm_forward(t->stream, x->dtype, y->data, rstd, input, weight->data, num_norms(x, weight),
+                           tensor_count(weight), eps, offset);
     return y;
 }

@@ -13,12 +13,15 @@ Tensor *op_linear(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, WeightLayout
 Tensor *op_gated(Tape *t, Tensor *gate, Tensor *up, Activation act);
 /* Row-wise norms; made again in backward. bias may be NULL. */
 Tensor *op_layer_norm(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, float eps);
+/* A weight of x's width over some number: as many parts of each row have a norm each (heads). */
 Tensor *op_rms_norm(Tape *t, Tensor *x, Tensor *weight, float eps, float offset);
 
 /* table[ids] (+ onto, which is consumed; may be NULL): ids [T] in the table's rows. */
 Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, int64_t rows);
 /* residual + dropout(x, p); x is consumed; residual may be NULL. p = 0: a plain sum. */
 Tensor *op_dropout_add(Tape *t, Tensor *x, Tensor *residual, float p);
+
+Tensor *op_scale(Tape *t, Tensor *x, float factor); /* factor * x; x is consumed */
 
 typedef struct AttentionSpec {
     int32_t heads, kv_heads, head_dim;
