@@ -58,6 +58,7 @@ void kv_cache_free(KvCache *c)
 }
 
 int64_t kv_cache_length(const KvCache *c, int seq) { return c->length[seq]; }
+int64_t kv_cache_longest(const KvCache *c) { return c->longest; }
 
 static float *rows_of(const KvCache *c, int layer, int value)
 {

@@ -20,6 +20,7 @@ void kv_cache_copy(KvCache *c, int from, int to);
 /* Before a forward pass over `batch` (borrowed until advance): seqs [num_seqs] ascending. Fails when a sequence would
  * outgrow the capacity. */
 Status kv_cache_begin(KvCache *c, const int *seqs, const Batch *batch);
+int64_t kv_cache_longest(const KvCache *c); /* tokens of the longest sequence of the pass, past and new */
 /* After it: its rows are part of the past. */
 void kv_cache_advance(KvCache *c);
 
