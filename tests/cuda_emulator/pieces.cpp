@@ -1,5 +1,5 @@
-/* pieces.h. There are two views: what the host has asked for (`asked`), which decides what may be queued, and what the
- * stream has got to (`live`, `freed`), which decides what memory holds. */
+/* pieces.h. There are two views: the host's, of what it has asked for (`asked`) and given back (`given`), which decides
+ * what may be queued; and the stream's, of what it has got to (`live`, `freed`), which decides what memory holds. */
 #include <map>
 
 #include "tests/cuda_emulator/fill.h"
@@ -18,7 +18,7 @@ struct Piece {
 typedef std::map<char *, Piece> Pieces;
 } // namespace
 
-static Pieces asked[MOST_DEVICES], live[MOST_DEVICES], freed[MOST_DEVICES];
+static Pieces asked[MOST_DEVICES], given[MOST_DEVICES], live[MOST_DEVICES], freed[MOST_DEVICES];
 static unsigned long long pieces;
 
 static int device_of(const void *p)
@@ -59,6 +59,17 @@ static void take_freed(int device, char *p, size_t bytes)
         check_freed(it->first, it->second);
 }
 
+static void forget(Pieces &all, char *p, size_t bytes)
+{
+    for (auto it = reaching(all, p); it != all.end() && it->first < p + bytes;) it = all.erase(it);
+}
+
+static bool any(Pieces &all, char *p, size_t bytes)
+{
+    auto it = reaching(all, p);
+    return it != all.end() && it->first < p + bytes;
+}
+
 static void queue(cudaStream_t stream, std::function<void()> work)
 {
     Op op = {};
@@ -77,6 +88,7 @@ void piece_take(void *memory, size_t bytes, size_t room, cudaStream_t stream)
         report("the cache gives piece %llu while piece %llu is in use at the same place", piece.number,
                next->second.number);
     if (room < bytes + GUARD) report("the cache leaves no room for a guard");
+    forget(given[device], p, room);
     asked[device][p] = piece;
     queue(stream, [=] {
         take_freed(device, p, room);
@@ -91,7 +103,10 @@ void piece_give(void *memory, cudaStream_t stream)
     std::lock_guard<std::recursive_mutex> hold(mutex);
     char *p = static_cast<char *>(memory);
     int device = device_of(p);
-    if (!asked[device].erase(p)) report("the cache takes back %p, which is no piece", memory);
+    auto it = asked[device].find(p);
+    if (it == asked[device].end()) report("the cache takes back %p, which is no piece", memory);
+    given[device][p] = it->second;
+    asked[device].erase(it);
     queue(stream, [=] {
         Piece piece = live[device][p];
         check_guard(p, piece, "what ran before its release");
@@ -103,19 +118,15 @@ void piece_give(void *memory, cudaStream_t stream)
 
 void pieces_check(const void *memory, size_t bytes, const void *block, size_t block_bytes, const char *what)
 {
-    const char *p = static_cast<const char *>(memory), *begin = static_cast<const char *>(block);
+    const char *p = static_cast<const char *>(memory);
+    char *begin = static_cast<char *>(const_cast<void *>(block));
     int device = device_of(p);
     auto it = reaching(asked[device], p);
     bool found = it != asked[device].end() && it->first <= p;
     if (found && (size_t)(p - it->first) + bytes > it->second.bytes)
         report("%s: %zu bytes, where piece %llu has %zu left", what, bytes, it->second.number,
                (size_t)(p - it->first) < it->second.bytes ? it->second.bytes - (size_t)(p - it->first) : 0);
-    bool cut = false;
-    for (Pieces *all : {&asked[device], &live[device], &freed[device]}) {
-        auto first = reaching(*all, begin);
-        cut = cut || (first != all->end() && first->first < begin + block_bytes);
-    }
-    if (!found && cut)
+    if (!found && (any(asked[device], begin, block_bytes) || any(given[device], begin, block_bytes)))
         report("%s: %p lies in no piece of cuda:%d; was it released?", what, memory, device);
 }
 
@@ -128,6 +139,7 @@ void pieces_forget(int device, const void *block, size_t block_bytes)
 {
     char *begin = static_cast<char *>(const_cast<void *>(block));
     take_freed(device, begin, block_bytes);
+    forget(given[device], begin, block_bytes);
     auto it = reaching(live[device], begin);
     if (it != live[device].end() && it->first < begin + block_bytes)
         report("cudaFree of a block of which piece %llu (%zu bytes) is in use", it->second.number, it->second.bytes);

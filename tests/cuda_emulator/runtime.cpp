@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "tests/cuda_emulator/calls.h"
 #include "tests/cuda_emulator/stream.h"
 
 using namespace emu;
@@ -99,6 +100,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int dev
 cudaError_t cudaDeviceSynchronize(void)
 {
     HOLD;
+    count_call(Call::SYNCHRONIZE);
     run_device(current_device);
     return cudaSuccess;
 }
@@ -159,6 +161,7 @@ const char *cudaGetErrorString(cudaError_t error)
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     HOLD;
+    count_call(Call::ALLOCATE);
     *memory = nullptr;
     return bytes ? result(memory_allocate(current_device, bytes, memory)) : cudaSuccess;
 }
@@ -169,6 +172,7 @@ cudaError_t cudaFree(void *memory) /* waits for the device */
     int device;
     if (!memory) return cudaSuccess;
     if (!memory_is_device(memory, &device)) return result(cudaErrorInvalidValue);
+    count_call(Call::ALLOCATE);
     run_device(device);
     memory_free(device, memory);
     return cudaSuccess;
@@ -196,6 +200,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 {
     HOLD;
+    count_call(Call::ALLOCATE_HOST);
     return result(pinned_allocate(bytes, memory));
 }
 
@@ -205,6 +210,7 @@ cudaError_t cudaFreeHost(void *memory)
 {
     HOLD;
     if (!memory) return cudaSuccess;
+    count_call(Call::ALLOCATE_HOST);
     for (int d = 0; d < device_count(); d++) run_device(d);
     return pinned_free(memory) ? cudaSuccess : result(cudaErrorInvalidValue);
 }
@@ -234,6 +240,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         return result(cudaErrorInvalidValue);
     if (to_device) memory_check_range(to, bytes, "cudaMemcpyAsync to the device");
     if (from_device) memory_check_range(from, bytes, "cudaMemcpyAsync from the device");
+    if ((!from_device && !memory_is_pinned(from)) || (!to_device && !memory_is_pinned(to))) count_call(Call::PAGEABLE);
     Op op = {};
     op.kind = OpKind::COPY, op.to = to, op.from = from, op.bytes = bytes;
     /* Pageable memory goes through the driver's own: read before the call returns, written before it returns. Pinned
@@ -309,6 +316,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     HOLD;
+    count_call(Call::SYNCHRONIZE);
     run_stream(stream_of(stream));
     return cudaSuccess;
 }
@@ -365,6 +373,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     HOLD;
+    if (event->generations->done < event->generations->recorded) count_call(Call::WAIT);
     run_event(event->generations.get(), event->generations->recorded);
     return cudaSuccess;
 }
