@@ -101,7 +101,7 @@ typedef struct Kernels {
                            const void *bias, int64_t rows, int64_t in, int64_t out, WeightLayout layout,
                            Activation act);
     /* The same for generation: no bit of a row depends on how many rows there are (a library's do), and few rows are
-     * fast. NULL: linear_forward is so. Floor with few rows: 4*in*out bytes read. */
+     * fast. NULL: linear_forward is so. Floor with few rows: in*out weights read. */
     void (*linear_forward_alone)(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight,
                                  const void *bias, int64_t rows, int64_t in, int64_t out, WeightLayout layout,
                                  Activation act);
@@ -184,8 +184,8 @@ typedef struct Kernels {
                     int64_t n); /* among f32, bf16, f16: nearest even */
 
     /* ---- loss ---------------------------------------------------------------------------------------------------- */
-    /* Ends a model: logits = softcap(x W^T), and cross entropy with its gradient, in chunks of 256 rows that never
-     * exist together.
+    /* Ends a model: logits = softcap(x W^T), and cross entropy with its gradient, in chunks of rows that never exist
+     * together. f32 logits; their gradient in dtype.
      *   x [rows, hidden]; weight [vocab, hidden]; labels [rows], -100: ignored
      *   row_loss [rows] f32: (1-smoothing)*nll + smoothing*mean_vocab(-log p) + z_loss*lse^2, not scaled; 0 where
      *   ignored dx [rows, hidden], dweight [vocab, hidden] f32: of scale * sum(row_loss); dx NULL: no gradient at all;

@@ -2,19 +2,30 @@
  * (kernels/cpu/cross_entropy.c has the formulas). A block takes a row: one pass finds the largest logit and the sum of
  * exponentials relative to it (each thread its own, brought together at the end: Milakov and Gimelshein 2018), a second
  * writes the gradient.
- * linear_cross_entropy gathers the rows that have a label; how many these are is known on the device alone, so the
- * products of all chunks are done, those beyond the last label on zeros.
- * Floor: cross_entropy reads rows*vocab floats and writes as many (a row is read twice, the second time from the cache
- * while rows are shorter than that); linear_cross_entropy 6*rows*hidden*vocab FLOPs (2 without gradients, 4 with a
- * frozen weight). */
+ *
+ * linear_cross_entropy makes f32 logits of operands of any dtype: rounded to bf16, a logit of 16 would be wrong by up
+ * to 1/32, and the loss with it; the price, 2 bytes of a logit written and 2 read, is a fiftieth of a step of GPT-2
+ * 124M on an H100. The gradient is rounded once, for the two products that follow, and lies in the place of its row's
+ * logits, in the first half of it where dtype has 16 bits.
+ * It gathers the rows that have a label; how many these are is known on the device alone, so the products of all chunks
+ * are done, those beyond the last label on zeros. Chunks are equal, multiples of 256 rows (whole tiles of the products,
+ * few shapes) of at most 512 MiB of logits (but 256 rows) and 4096 rows. The fewer there are, the seldomer dweight is
+ * read and written: in chunks of less than some 1400 rows for a hidden size of 768, or 1000 for 4096, that costs an
+ * H100 more time than the product; 50257 x 4 bytes gives 2560 rows, 128256 gives 1024.
+ *
+ * Floor: cross_entropy reads rows*vocab floats and writes as many. A row is read twice, the second time from the cache:
+ * blocks of 1024 threads, one or two on a multiprocessor, are few enough for that. linear_cross_entropy:
+ * 6*rows*hidden*vocab FLOPs (2 without gradients, 4 with a frozen weight). */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/rows.cuh"
 
-enum { MOST_THREADS = 512, LOSS_CHUNK = 256, GATHER_THREADS = 1024, IGNORED = -100 };
+enum { MOST_THREADS = 1024, GATHER_THREADS = 1024, IGNORED = -100 };
+static constexpr int64_t CHUNK_BYTES = 512 << 20, CHUNK_UNIT = 256, CHUNK_MOST = 4096;
 
 struct Loss {
-    float *row_loss, *gradient; /* gradient NULL: none; may be logits */
+    float *row_loss;
+    void *gradient; /* NULL: none; may be logits; its rows begin where those of logits would */
     const float *logits;
     const int32_t *labels, *index,
         *count; /* index, count NULL: all rows; else row i of the chunk is index[first + i], while below count */
@@ -57,24 +68,71 @@ static __device__ __forceinline__ float block_max(float v, float *room)
     return v;
 }
 
-template <bool ALIGNED> static __device__ void zero_row(float *g, int64_t n)
+/* g[0 … 3] = v, rounded; an overflow of f16 is infinite, and seen by the norm. */
+static __device__ __forceinline__ void round_to(float *g, float v) { *g = v; }
+static __device__ __forceinline__ void round_to(__nv_bfloat16 *g, float v) { *g = __float2bfloat16_rn(v); }
+static __device__ __forceinline__ void round_to(__half *g, float v) { *g = __float2half_rn(v); }
+
+template <typename G> struct alignas(4 * sizeof(G)) Four {
+    G v[4];
+};
+
+template <bool ALIGNED, typename G> static __device__ __forceinline__ void put4(G *g, float4 v, int64_t left)
 {
-    for (int64_t i = threadIdx.x * 4; i < n; i += blockDim.x * 4) store4<ALIGNED>(g + i, zero4(), n - i);
+    Four<G> all;
+    round_to(&all.v[0], v.x), round_to(&all.v[1], v.y), round_to(&all.v[2], v.z), round_to(&all.v[3], v.w);
+    if (ALIGNED && left >= 4)
+        *reinterpret_cast<Four<G> *>(g) = all;
+    else
+        for (int j = 0; j < 4 && j < left; j++) g[j] = all.v[j];
 }
 
-template <bool ALIGNED> static __global__ void __launch_bounds__(MOST_THREADS) loss_row(Loss l)
+/* The gradient of one row of softmax: p of_p - of_all, - of_label at the label, through the cap. */
+struct Slopes {
+    float largest, of_p, of_all, of_label, softcap;
+    int32_t label;
+    __device__ __forceinline__ float4 at(float4 z, int64_t i) const
+    {
+        float4 v = capped4(z, softcap);
+        float4 p = make_float4(expf(v.x - largest), expf(v.y - largest), expf(v.z - largest), expf(v.w - largest));
+        p = p * of_p - of_all;
+        if (label == i) p.x -= of_label;
+        if (label == i + 1) p.y -= of_label;
+        if (label == i + 2) p.z -= of_label;
+        if (label == i + 3) p.w -= of_label;
+        float4 t = v * (softcap != 0 ? 1 / softcap : 0);
+        return softcap != 0 ? p * (t * t * -1.0f + 1.0f) : p;
+    }
+};
+
+/* g [n] from z [n], which may begin at the same place: what 16-bit elements overwrite has been read by all threads, of
+ * this round or before it. */
+template <bool ALIGNED, typename G>
+static __device__ __forceinline__ void write_gradient(G *g, const float *z, int64_t n, const Slopes &slopes)
+{
+    int64_t i = threadIdx.x * 4, step = blockDim.x * 4;
+    float4 v = i < n ? load4<ALIGNED>(z + i, n - i) : zero4();
+    for (int64_t first = 0; first < n; first += step, i += step) {
+        float4 next = i + step < n ? load4<ALIGNED>(z + i + step, n - i - step) : zero4();
+        if (sizeof(G) < sizeof(float)) __syncthreads();
+        if (i < n) put4<ALIGNED>(g + i, slopes.at(v, i), n - i);
+        v = next;
+    }
+}
+
+template <bool ALIGNED, typename G> static __global__ void __launch_bounds__(MOST_THREADS) loss_row(Loss l)
 {
     SHARED(float, room, [64]);
     SHARED(double, wide_room, [64]);
     int64_t n = l.vocab, place = l.first + blockIdx.x;
     bool there = !l.count || place < *l.count;
     const float *z = l.logits + blockIdx.x * l.stride;
-    float *g = l.gradient ? l.gradient + blockIdx.x * l.stride : nullptr;
+    G *g = l.gradient ? reinterpret_cast<G *>(static_cast<float *>(l.gradient) + blockIdx.x * l.stride) : nullptr;
     int64_t at = there && l.index ? l.index[place] : place;
     int32_t label = there ? l.labels[at] : IGNORED;
     if (label == IGNORED) {
         if (there && threadIdx.x == 0) l.row_loss[at] = 0;
-        if (g) zero_row<ALIGNED>(g, n);
+        for (int64_t i = threadIdx.x * 4; g && i < n; i += blockDim.x * 4) put4<ALIGNED>(g + i, zero4(), n - i);
         return;
     }
     float z_label = capped(z[label], l.softcap), most = -INFINITY, sum = 0, plain = 0;
@@ -85,39 +143,43 @@ template <bool ALIGNED> static __global__ void __launch_bounds__(MOST_THREADS) l
     }
     float largest = block_max(most, room);
     double total = most == -INFINITY && sum == 0 ? 0.0 : (double)(sum * expf(most - largest)), all = plain;
-    block_sums(&total, &all,
-               wide_room); /* its barriers: z_label has been read by all before the gradient may overwrite it */
+    block_sums(&total, &all, wide_room);
     double lse = (double)largest + log(total), e = l.smoothing;
     double loss = (1 - e) * (lse - z_label) + (e != 0 ? e * (lse - all / (double)n) : 0) + l.z_loss * lse * lse;
     if (threadIdx.x == 0) l.row_loss[at] = (float)loss;
     if (!g) return;
-    float of_p = (float)(l.scale * (1 + 2 * l.z_loss * lse) / total), of_all = (float)(l.scale * e / (double)n),
-          of_label = (float)(l.scale * (1 - e)), cap = l.softcap != 0 ? 1 / l.softcap : 0;
-    for (int64_t i = threadIdx.x * 4; i < n; i += blockDim.x * 4) {
-        float4 v = capped4(load4<ALIGNED>(z + i, n - i), l.softcap), t = v * cap;
-        float4 p = make_float4(expf(v.x - largest), expf(v.y - largest), expf(v.z - largest), expf(v.w - largest));
-        p = p * of_p - of_all;
-        if (label == i) p.x -= of_label;
-        if (label == i + 1) p.y -= of_label;
-        if (label == i + 2) p.z -= of_label;
-        if (label == i + 3) p.w -= of_label;
-        if (l.softcap != 0) p = p * (t * t * -1.0f + 1.0f);
-        store4<ALIGNED>(g + i, p, n - i);
-    }
+    Slopes slopes = {largest,
+                     (float)(l.scale * (1 + 2 * l.z_loss * lse) / total),
+                     (float)(l.scale * e / (double)n),
+                     (float)(l.scale * (1 - e)),
+                     l.softcap,
+                     label};
+    write_gradient<ALIGNED>(g, z, n, slopes); /* z_label was read before the barriers above */
 }
 
-static void losses(Stream *s, const Loss &l, int64_t rows)
+template <typename G> static void losses_typed(Stream *s, const Loss &l, int64_t rows)
 {
     bool aligned = rows_are_aligned(l.stride, {l.logits, l.gradient});
-    launch(aligned ? loss_row<true> : loss_row<false>, cuda_blocks(rows, 1), row_threads(l.vocab, MOST_THREADS), 0, s,
-           l);
+    launch(aligned ? loss_row<true, G> : loss_row<false, G>, cuda_blocks(rows, 1), row_threads(l.vocab, MOST_THREADS),
+           0, s, l);
+}
+
+/* The gradient in dtype. */
+static void losses(Stream *s, Dtype dtype, const Loss &l, int64_t rows)
+{
+    if (dtype == DTYPE_F32 || !l.gradient)
+        losses_typed<float>(s, l, rows);
+    else if (dtype == DTYPE_BF16)
+        losses_typed<__nv_bfloat16>(s, l, rows);
+    else
+        losses_typed<__half>(s, l, rows);
 }
 
 static void cross_entropy(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels,
                           int64_t rows, int64_t vocab, float scale, float smoothing, float softcap, float z_loss)
 {
     Loss l = {row_loss, dlogits, logits, labels, nullptr, nullptr, 0, vocab, vocab, scale, smoothing, softcap, z_loss};
-    losses(s, l, rows);
+    losses(s, DTYPE_F32, l, rows);
 }
 
 /* index [*count] = the rows that have a label, in order; the others' loss is 0. One block goes over all rows. */
@@ -146,66 +208,114 @@ static __global__ void __launch_bounds__(GATHER_THREADS)
     if (threadIdx.x == 0) *count = found;
 }
 
-/* Row i of `chunk` [LOSS_CHUNK, width] = row index[first + i] of x, or zeros; with `back` the other way round, without
- * zeros. */
-template <bool ALIGNED>
-static __global__ void __launch_bounds__(256) move_rows(float *chunk, float *x, const int32_t *index,
-                                                        const int32_t *count, int64_t first, int64_t width, bool back)
+/* Row i of `chunk` = row index[first + i] of x, or zeros; with `back` the other way round, without zeros. Rows of
+ * `width` words. */
+template <typename Word>
+static __global__ void __launch_bounds__(256)
+    move_rows(Word *chunk, Word *x, const int32_t *index, const int32_t *count, int64_t first, int64_t width, bool back)
 {
     int64_t place = first + blockIdx.x;
     bool there = place < *count;
     if (!there && back) return;
-    float *row = there ? x + index[place] * width : nullptr, *own = chunk + blockIdx.x * width;
-    for (int64_t i = threadIdx.x * 4; i < width; i += blockDim.x * 4) {
+    Word *row = there ? x + index[place] * width : nullptr, *own = chunk + blockIdx.x * width;
+    for (int64_t i = threadIdx.x; i < width; i += blockDim.x) {
         if (back)
-            store4<ALIGNED>(row + i, load4<ALIGNED>(own + i, width - i), width - i);
+            row[i] = own[i];
         else
-            store4<ALIGNED>(own + i, there ? load4<ALIGNED>(row + i, width - i) : zero4(), width - i);
+            own[i] = there ? row[i] : Word();
     }
 }
 
-static void move(Stream *s, float *chunk, const float *x, const int32_t *index, const int32_t *count, int64_t first,
-                 int64_t width, bool back)
+/* The chunks of a call. */
+struct Chunks {
+    Stream *s;
+    Dtype dtype;
+    int64_t rows, hidden; /* of one; values of a row of x */
+    int32_t *index, *count;
+};
+
+template <typename Word>
+static void move_words(const Chunks &c, void *chunk, void *x, int64_t first, int64_t bytes, bool back)
 {
-    bool aligned = rows_are_aligned(width, {chunk, x});
-    launch(aligned ? move_rows<true> : move_rows<false>, LOSS_CHUNK, row_threads(width, 256), 0, s, chunk,
-           const_cast<float *>(x), index, count, first, width, back);
+    int64_t width = bytes / (int64_t)sizeof(Word);
+    launch(move_rows<Word>, (unsigned)c.rows, row_threads(width * 4, 256), 0, c.s, (Word *)chunk, (Word *)x, c.index,
+           c.count, first, width, back);
 }
 
-static void linear_cross_entropy(Stream *s, Dtype, float *row_loss, void *dx, float *dweight, const void *x,
+static void move(const Chunks &c, void *chunk, const void *x, int64_t first, bool back)
+{
+    int64_t bytes = c.hidden * (int64_t)dtype_bytes(c.dtype);
+    void *rows = const_cast<void *>(x);
+    if (bytes % 16 == 0 && cuda_is_aligned(chunk) && cuda_is_aligned(x))
+        move_words<uint4>(c, chunk, rows, first, bytes, back);
+    else if (c.dtype == DTYPE_F32)
+        move_words<uint32_t>(c, chunk, rows, first, bytes, back);
+    else
+        move_words<uint16_t>(c, chunk, rows, first, bytes, back);
+}
+
+static int64_t chunk_rows(int64_t rows, int64_t stride)
+{
+    int64_t most = CHUNK_BYTES / (stride * (int64_t)sizeof(float)) / CHUNK_UNIT * CHUNK_UNIT;
+    most = most < CHUNK_UNIT ? CHUNK_UNIT : most > CHUNK_MOST ? CHUNK_MOST : most;
+    int64_t chunks = (rows + most - 1) / most, each = chunks ? (rows + chunks - 1) / chunks : 0;
+    return (each + CHUNK_UNIT - 1) / CHUNK_UNIT * CHUNK_UNIT;
+}
+
+/* logits [c.rows, vocab] at `stride` = x W^T */
+static void logits_of(const Chunks &c, float *logits, const void *x, const void *weight, int64_t vocab, int64_t stride)
+{
+    Product p = {};
+    p.from = c.dtype, p.to = DTYPE_F32, p.trans_b = true, p.m = c.rows, p.n = vocab, p.k = c.hidden;
+    p.a = x, p.lda = c.hidden, p.b = weight, p.ldb = c.hidden, p.c = logits, p.ldc = stride;
+    product(c.s, p);
+}
+
+/* dx [c.rows, hidden] = dlogits W; dweight (NULL: frozen) = dlogits^T x. Rows of dlogits are `stride` floats apart. */
+static void gradients_of(const Chunks &c, void *dx, float *dweight, const void *dlogits, const void *x,
+                         const void *weight, int64_t vocab, int64_t stride, bool accumulate)
+{
+    Product p = {};
+    p.from = p.to = c.dtype, p.m = c.rows, p.n = c.hidden, p.k = vocab;
+    p.a = dlogits, p.lda = stride * (int64_t)(sizeof(float) / dtype_bytes(c.dtype)), p.b = weight, p.ldb = c.hidden;
+    p.c = dx, p.ldc = c.hidden;
+    product(c.s, p);
+    if (!dweight) return;
+    p.to = DTYPE_F32, p.trans_a = true, p.m = vocab, p.k = c.rows, p.b = x, p.c = dweight, p.accumulate = accumulate;
+    product(c.s, p);
+}
+
+static void linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *dx, float *dweight, const void *x,
                                  const void *weight, const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab,
                                  float scale, float smoothing, float softcap, float z_loss, bool accumulate)
 {
-    int64_t stride = (vocab + 3) / 4 * 4, chunk = LOSS_CHUNK * hidden;
-    int32_t *count = (int32_t *)stream_scratch_cuda(s, 3, (size_t)(rows + 1) * sizeof *count), *index = count + 1;
-    float *logits = (float *)stream_scratch_cuda(s, 0, (size_t)(LOSS_CHUNK * stride) * sizeof *logits);
-    float *gathered = (float *)stream_scratch_cuda(s, 1, (size_t)(2 * chunk) * sizeof *gathered),
-          *dgathered = gathered + chunk;
-    const float *w = (const float *)weight;
+    int64_t stride = (vocab + 3) / 4 * 4, bytes = (int64_t)dtype_bytes(dtype);
+    Chunks c = {s, dtype, chunk_rows(rows, stride), hidden, nullptr, nullptr};
+    int64_t gathered_bytes = (c.rows * hidden * bytes + 15) / 16 * 16;
+    c.count = (int32_t *)stream_scratch_cuda(s, 3, (size_t)(rows + 1) * sizeof *c.count), c.index = c.count + 1;
+    float *logits = (float *)stream_scratch_cuda(s, 0, (size_t)(c.rows * stride) * sizeof *logits);
+    char *gathered = (char *)stream_scratch_cuda(s, 1, (size_t)(2 * gathered_bytes));
+    char *dgathered = gathered + gathered_bytes;
     if (stream_has_failed(s)) return;
     if (!rows && dx && dweight && !accumulate)
         cuda_ok(s, cudaMemsetAsync(dweight, 0, (size_t)(vocab * hidden) * sizeof *dweight, cuda_queue(s)), "zero");
     if (dx && rows && hidden)
-        cuda_ok(s, cudaMemsetAsync(dx, 0, (size_t)(rows * hidden) * sizeof(float), cuda_queue(s)), "zero");
-    if (rows) launch(find_labels, 1, GATHER_THREADS, 0, s, index, count, row_loss, labels, rows);
-    for (int64_t first = 0; first < rows; first += LOSS_CHUNK) {
+        cuda_ok(s, cudaMemsetAsync(dx, 0, (size_t)(rows * hidden * bytes), cuda_queue(s)), "zero");
+    if (rows) launch(find_labels, 1, GATHER_THREADS, 0, s, c.index, c.count, row_loss, labels, rows);
+    for (int64_t first = 0; first < rows; first += c.rows) {
         Loss l = {row_loss,  dx ? logits : nullptr,
                   logits,    labels,
-                  index,     count,
+                  c.index,   c.count,
                   first,     vocab,
                   stride,    scale,
                   smoothing, softcap,
                   z_loss};
-        move(s, gathered, (const float *)x, index, count, first, hidden, false);
-        product(s, false, true, LOSS_CHUNK, vocab, hidden, gathered, hidden, w, hidden, logits, stride, false, nullptr);
-        losses(s, l, LOSS_CHUNK);
+        move(c, gathered, x, first, false);
+        logits_of(c, logits, gathered, weight, vocab, stride);
+        losses(s, dtype, l, c.rows);
         if (!dx) continue;
-        product(s, false, false, LOSS_CHUNK, hidden, vocab, logits, stride, w, hidden, dgathered, hidden, false,
-                nullptr);
-        move(s, dgathered, (float *)dx, index, count, first, hidden, true);
-        if (dweight)
-            product(s, true, false, vocab, hidden, LOSS_CHUNK, logits, stride, gathered, hidden, dweight, hidden,
-                    accumulate || first, nullptr);
+        gradients_of(c, dgathered, dweight, logits, gathered, weight, vocab, stride, accumulate || first);
+        move(c, dgathered, dx, first, true);
     }
 }
 

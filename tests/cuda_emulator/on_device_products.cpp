@@ -11,6 +11,17 @@ static void linear_forward(Stream *s, Dtype d, void *y, void *pre, const void *x
                                    layout, act);
 }
 
+static void linear_forward_alone(Stream *s, Dtype d, void *y, void *pre, const void *x, const void *weight,
+                                 const void *bias, int64_t rows, int64_t in, int64_t out, WeightLayout layout,
+                                 Activation act)
+{
+    Call c(s, d);
+    c.out(y, rows * out), c.out(pre, rows * out), c.in(x, rows * in), c.in(weight, in * out), c.in(bias, out),
+        c.place();
+    kernels_cuda()->linear_forward_alone(s, c.dtype(), c.at(y), c.at(pre), c.at(x), c.at(weight), c.at(bias), rows, in,
+                                         out, layout, act);
+}
+
 static void linear_backward_input(Stream *s, Dtype d, void *dx, const void *dy, const void *weight, int64_t rows,
                                   int64_t in, int64_t out, WeightLayout layout, bool accumulate)
 {
@@ -54,6 +65,7 @@ static void cross_entropy(Stream *s, float *row_loss, float *dlogits, const floa
 void on_device_products(Kernels *k)
 {
     ON_DEVICE(linear_forward);
+    ON_DEVICE(linear_forward_alone);
     ON_DEVICE(linear_backward_input);
     ON_DEVICE(linear_backward_weight);
     ON_DEVICE(linear_cross_entropy);

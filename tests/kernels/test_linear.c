@@ -4,7 +4,8 @@
 
 typedef struct Shape { int64_t rows, in, out; } Shape;
 static const Shape shapes[] = {{0, 3, 5},     {3, 0, 5},     {3, 5, 0},     {1, 1, 1},
-                               {13, 33, 257}, {257, 13, 33}, {33, 257, 13}, {130, 40, 500}};
+                               {13, 33, 257}, {257, 13, 33}, {33, 257, 13}, {130, 40, 500},
+                               {9, 24, 72}};
 
 static double w_at(const float *w, const Shape *h, WeightLayout layout, int64_t i, int64_t o)
 {
@@ -22,6 +23,14 @@ static double act_of(double x, Activation act)
     case ACT_TANH: return tanh(x);
     }
     return NAN;
+}
+
+/* A device's library applies gelu_tanh of 16-bit types before the rounding where it can, and not where memory is not
+ * aligned. */
+static void assert_same(const char *what, const float *x, const float *y, int64_t n, Activation act)
+{
+    if (act != ACT_GELU_TANH || dtype_unit() == 0) assert_same_bits(what, x, y, n);
+    for (int64_t i = 0; i < n; i++) assert_true(fabs(x[i] - y[i]) <= 3 * dtype_unit() * (1 + fabs(y[i])));
 }
 
 static void check_forward(const Kernels *k, Stream *const streams[3], const Shape *h, WeightLayout layout,
@@ -42,10 +51,10 @@ static void check_forward(const Kernels *k, Stream *const streams[3], const Shap
         k->linear_forward(streams[t], DTYPE_F32, y, pre, x, w, bias, h->rows, h->in, h->out, layout, act);
         k->linear_forward(streams[t], DTYPE_F32, bare, act == ACT_NONE ? bare : NULL, x, w, bias, h->rows, h->in,
                           h->out, layout, act);
-        assert_close("y", y, want, n, tolerance);
+        assert_close_rounded("y", y, want, n, tolerance, act == ACT_NONE ? 0 : 1.2); /* slopes are up to 1.13 */
         assert_close("pre", pre, pre_want, n, tolerance);
-        assert_same_bits("pre kept or not", y, bare, n);
-        if (first) assert_same_bits("threads", y, first, n);
+        assert_same("pre kept or not", y, bare, n, act);
+        if (first) assert_same("threads", y, first, n, act);
         else first = copy_of(y, n);
         free(y), free(pre), free(bare);
     }

@@ -1,4 +1,4 @@
-/* kernels/cpu/product_few.c through linear_forward_alone: a double reference; a row's bits depend neither on the rows
+/* linear_forward_alone (kernels/cpu/product_few.c): a double reference; a row's bits depend neither on the rows
  * beside it (few rows and many take different ways) nor on threads. */
 #include "tests/kernels/kernel_test.h"
 
@@ -50,13 +50,15 @@ static void a_row_has_its_bits_alone(void **state)
 static void empty_sizes_are_fine(void **state)
 {
     (void)state;
-    const Kernels *k = kernels_cpu(isa_detect());
+    const Kernels *k;
     Stream *s = stream_new_cpu(1);
-    float y[3] = {NAN, NAN, NAN}, bias[3] = {1, 2, 3};
-    k->linear_forward_alone(s, DTYPE_F32, y, NULL, NULL, NULL, bias, 1, 0, 3, OUT_IN, ACT_NONE);
-    assert_same_bits("no inputs", y, bias, 3);
-    k->linear_forward_alone(s, DTYPE_F32, NULL, NULL, NULL, NULL, NULL, 0, 4, 3, OUT_IN, ACT_NONE);
-    k->linear_forward_alone(s, DTYPE_F32, NULL, NULL, y, NULL, NULL, 1, 3, 0, IN_OUT, ACT_NONE);
+    for (EACH_ISA(k)) {
+        float y[3] = {NAN, NAN, NAN}, bias[3] = {1, 2, 3};
+        k->linear_forward_alone(s, DTYPE_F32, y, NULL, NULL, NULL, bias, 1, 0, 3, OUT_IN, ACT_NONE);
+        assert_same_bits("no inputs", y, bias, 3);
+        k->linear_forward_alone(s, DTYPE_F32, NULL, NULL, NULL, NULL, NULL, 0, 4, 3, OUT_IN, ACT_NONE);
+        k->linear_forward_alone(s, DTYPE_F32, NULL, NULL, y, NULL, NULL, 1, 3, 0, IN_OUT, ACT_NONE);
+    }
     stream_free(s);
 }
 
