@@ -3,18 +3,36 @@
 
 #include "trainer/autograd/walk.h"
 
+/* Of `bytes` where it is not a parameter's, whose gradient has its place. */
+static void *grad_of(Tape *t, Tensor *x, size_t bytes, bool *accumulate)
+{
+    *accumulate = x->param ? x->param->grad_written : x->grad != NULL;
+    if (x->param) x->param->grad_written = true;
+    else if (!x->grad) x->grad = tape_scratch(t, bytes);
+    return x->grad;
+}
+
 void *tape_grad(Tape *t, Tensor *x, bool *accumulate)
 {
     *accumulate = false;
     if (!x || !x->needs_grad || t->error) return NULL;
-    if (x->param) {
-        *accumulate = x->param->grad_written;
-        x->param->grad_written = true;
-        return x->grad;
+    if (x->param && x->dtype != DTYPE_F32) {
+        tape_fail(t, "tape", "a parameter in %s is an activation here, and its gradient is float32",
+                  dtype_name(x->dtype));
+        return NULL;
     }
-    *accumulate = x->grad != NULL;
-    if (!x->grad) x->grad = tape_scratch(t, tensor_bytes(x));
-    return x->grad;
+    return grad_of(t, x, tensor_bytes(x), accumulate);
+}
+
+float *tape_weight_grad(Tape *t, Tensor *x, bool *accumulate)
+{
+    *accumulate = false;
+    if (!x || !x->needs_grad || t->error) return NULL;
+    if (x->on_tape && x->dtype != DTYPE_F32) {
+        tape_fail(t, "tape", "a weight in %s was made by an op, whose gradient is not float32", dtype_name(x->dtype));
+        return NULL;
+    }
+    return grad_of(t, x, (size_t)tensor_count(x) * sizeof(float), accumulate);
 }
 
 void tape_pass_grad(Tape *t, Tensor *y, Tensor *x)
@@ -27,6 +45,7 @@ void tape_pass_grad(Tape *t, Tensor *y, Tensor *x)
     }
     bool accumulate;
     void *dx = tape_grad(t, x, &accumulate);
+    if (!dx) return;
     if (accumulate) t->k->add(t->stream, x->dtype, dx, y->grad, tensor_count(x));
     else t->k->copy(t->stream, dx, y->grad, tensor_bytes(x));
 }

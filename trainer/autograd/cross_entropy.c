@@ -27,7 +27,7 @@ Tensor *op_linear_cross_entropy(Tape *t, Tensor *x, Tensor *weight, const int32_
     TAPE_PUSH(t, Node, "linear_cross_entropy", nothing_left, NULL, y, x, weight);
     bool accumulate = false, wants = t->wants_grad && y->needs_grad;
     void *dx = wants ? tape_scratch(t, tensor_bytes(x)) : NULL;
-    float *dweight = wants ? tape_grad(t, weight, &accumulate) : NULL;
+    float *dweight = wants ? tape_weight_grad(t, weight, &accumulate) : NULL;
     if (t->error) return NULL;
     t->k->linear_cross_entropy(t->stream, x->dtype, y->data, dx, dweight, input, weight->data, labels, x->rows, x->cols,
                                weight->rows, spec->scale, spec->smoothing, spec->softcap, spec->z_loss, accumulate);
@@ -38,6 +38,10 @@ Tensor *op_linear_cross_entropy(Tape *t, Tensor *x, Tensor *weight, const int32_
 Tensor *op_cross_entropy(Tape *t, Tensor *logits, const int32_t *labels, const LossSpec *spec)
 {
     if (!TAPE_CHECK(t, "cross_entropy", logits) || !may_end(t, "cross_entropy")) return NULL;
+    if (logits->dtype != DTYPE_F32) {
+        tape_fail(t, "cross_entropy", "logits are %s; it takes float32", dtype_name(logits->dtype));
+        return NULL;
+    }
     Tensor *y = tape_new(t, DTYPE_F32, logits->rows, 1);
     const void *input = tape_data(t, logits);
     if (!y || t->error) return NULL;

@@ -22,7 +22,7 @@ static void backward(Tape *t, Node *node)
 
 Tensor *op_dropout_add(Tape *t, Tensor *x, Tensor *residual, float p)
 {
-    if (!TAPE_CHECK(t, "dropout_add", x) || (residual && !TAPE_CHECK(t, "dropout_add", residual))) return NULL;
+    if (!TAPE_CHECK(t, "dropout_add", x) || (residual && !TAPE_CHECK(t, "dropout_add", x, residual))) return NULL;
     if (residual && (residual->rows != x->rows || residual->cols != x->cols)) {
         tape_fail(t, "dropout_add", "x [%lld, %lld], residual [%lld, %lld]", (long long)x->rows, (long long)x->cols,
                   (long long)residual->rows, (long long)residual->cols);

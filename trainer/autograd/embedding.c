@@ -11,7 +11,7 @@ static void backward(Tape *t, Node *node)
     EmbeddingNode *n = (EmbeddingNode *)node;
     Tensor *y = node->out, *table = node->in[0];
     bool accumulate;
-    float *dtable = tape_grad(t, table, &accumulate);
+    float *dtable = tape_weight_grad(t, table, &accumulate);
     if (dtable)
         t->k->embedding_backward(t->stream, y->dtype, dtable, y->grad, n->ids, y->rows, y->cols, table->rows,
                                  accumulate);
@@ -20,7 +20,7 @@ static void backward(Tape *t, Node *node)
 
 Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, int64_t rows)
 {
-    if (!TAPE_CHECK(t, "embedding", table) || (onto && !TAPE_CHECK(t, "embedding", onto))) return NULL;
+    if (!TAPE_CHECK(t, "embedding", table) || (onto && !TAPE_CHECK(t, "embedding", table, onto))) return NULL;
     if (onto && (onto->rows != rows || onto->cols != table->cols)) {
         tape_fail(t, "embedding", "onto [%lld, %lld], table's width %lld, rows %lld", (long long)onto->rows,
                   (long long)onto->cols, (long long)table->cols, (long long)rows);

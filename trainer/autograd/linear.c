@@ -23,7 +23,7 @@ static void backward(Tape *t, Node *node)
         t->k->activation_backward(t->stream, y->dtype, y->grad, y->grad, n->pre, tensor_count(y), n->act);
     bool accumulate, accumulate_bias = false;
     if (weight->needs_grad) {
-        float *dbias = tape_grad(t, bias, &accumulate_bias), *dweight = tape_grad(t, weight, &accumulate);
+        float *dbias = tape_weight_grad(t, bias, &accumulate_bias), *dweight = tape_weight_grad(t, weight, &accumulate);
         const void *in = tape_data(t, x);
         if (t->error) return;
         bool together = !dbias || accumulate_bias == accumulate; /* else one of the two was used before */
@@ -33,7 +33,7 @@ static void backward(Tape *t, Node *node)
             t->k->linear_backward_weight(t->stream, x->dtype, NULL, dbias, in, y->grad, x->rows, n->in, n->out,
                                          n->layout, accumulate_bias);
     } else if (bias && bias->needs_grad) { /* a frozen weight */
-        float *dbias = tape_grad(t, bias, &accumulate_bias);
+        float *dbias = tape_weight_grad(t, bias, &accumulate_bias);
         t->k->linear_backward_weight(t->stream, x->dtype, NULL, dbias, NULL, y->grad, x->rows, n->in, n->out, n->layout,
                                      accumulate_bias);
     }

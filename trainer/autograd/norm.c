@@ -45,7 +45,7 @@ static void layer_norm_backward(Tape *t, Node *node)
     NormNode *n = (NormNode *)node;
     Tensor *y = node->out, *x = node->in[0], *weight = node->in[1], *bias = node->in[2];
     bool accumulate, add_weight, add_bias;
-    float *dweight = tape_grad(t, weight, &add_weight), *dbias = tape_grad(t, bias, &add_bias);
+    float *dweight = tape_weight_grad(t, weight, &add_weight), *dbias = tape_weight_grad(t, bias, &add_bias);
     void *input = tape_data(t, x);
     bool apart =
         dweight && dbias && add_weight != add_bias; /* one of the two was used before: the bias goes first, alone */
@@ -90,7 +90,7 @@ static void rms_norm_backward(Tape *t, Node *node)
     NormNode *n = (NormNode *)node;
     Tensor *y = node->out, *x = node->in[0], *weight = node->in[1];
     bool accumulate, accumulate_weight = false;
-    float *dweight = tape_grad(t, weight, &accumulate_weight);
+    float *dweight = tape_weight_grad(t, weight, &accumulate_weight);
     void *input = tape_data(t, x), *dx = begin_dx(t, x, y, &accumulate);
     if (t->error) return;
     t->k->rms_norm_backward(t->stream, x->dtype, dx, dweight, y->grad, input, n->rstd, weight->data,

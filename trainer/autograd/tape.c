@@ -84,6 +84,9 @@ bool tape_check(Tape *t, const char *op, int count, Tensor *const *inputs)
         else if (inputs[i]->consumed)
             tape_fail(t, op, "input %d [%lld, %lld] was consumed by an op in place; use that op's result", i,
                       (long long)inputs[i]->rows, (long long)inputs[i]->cols);
+        else if (inputs[0] && inputs[i]->dtype != inputs[0]->dtype)
+            tape_fail(t, op, "input %d is %s, the first %s", i, dtype_name(inputs[i]->dtype),
+                      dtype_name(inputs[0]->dtype));
     }
     return !t->error;
 }

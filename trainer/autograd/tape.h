@@ -29,7 +29,7 @@ typedef struct Node Node;
  * are made again from what is made again itself. */
 enum { NODE_INPUTS = 6, TAPE_SLOTS = 3, TAPE_ALL_SLOTS = 12 };
 
-/* Reads node->out->grad (never NULL) and writes the gradients of its inputs through tape_grad / tape_param_grad. */
+/* Reads node->out->grad (never NULL) and writes the gradients of its inputs through tape_grad / tape_weight_grad. */
 typedef void NodeBackward(Tape *t, Node *node);
 /* Writes out->data (given) again from the node's inputs: the same bits as before. */
 typedef void NodeRemake(Tape *t, Node *node);
@@ -96,7 +96,7 @@ Status tape_status(const Tape *t); /* OK, or the first error with its message ra
 Status tape_backward(Tape *t, Tensor *y, const void *dy);
 
 /* ---- for ops ---------------------------------------------------------------------------------------------------- */
-/* True when the tape is well, and no input is NULL or consumed. */
+/* True when the tape is well, no input is NULL or consumed, and all are of one dtype. */
 bool tape_check(Tape *t, const char *op, int count, Tensor *const *inputs);
 #define TAPE_CHECK(t, op, ...) \
     tape_check(t, op, (int)(sizeof((Tensor *[]){__VA_ARGS__}) / sizeof(Tensor *)), (Tensor *[]){__VA_ARGS__})
@@ -123,8 +123,10 @@ void *tape_data(Tape *t, Tensor *x);
 /* Says that a backward will read x: nobody may take its storage. */
 static inline void tape_needs(Tensor *x) { x->needed = true; }
 
-/* Where the gradient of x goes; *accumulate: add to what is there. NULL when x needs none. */
+/* Where the gradient of an activation goes, in its dtype; *accumulate: add to what is there. NULL when x needs none. */
 void *tape_grad(Tape *t, Tensor *x, bool *accumulate);
+/* The same for a weight, bias or table: f32, whatever its dtype. */
+float *tape_weight_grad(Tape *t, Tensor *x, bool *accumulate);
 /* x's gradient is y's, plus what was there: takes y's buffer over if it can. */
 void tape_pass_grad(Tape *t, Tensor *y, Tensor *x);
 /* x's gradient gains dx, a buffer of tape_scratch with x's shape, which it takes over. */

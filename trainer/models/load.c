@@ -98,7 +98,8 @@ static Status read_part(const Load *l, int64_t part)
         int64_t parts = (p->count + PART - 1) / PART, first = part * PART;
         if (part < parts) {
             int64_t count = p->count - first < PART ? p->count - first : PART;
-            return tensor_read(find(l->model, l->store, p), first, count, DTYPE_F32, (float *)p->value.data + first);
+            return tensor_read(find(l->model, l->store, p), first, count, DTYPE_F32,
+                               p->owner->weights + p->offset + first);
         }
         part -= parts;
     }

@@ -74,8 +74,18 @@ void parameters_view(Parameters *ps, float *weights, float *grads)
     ps->grads = grads;
     for (size_t i = 0; i < ps->count; i++) {
         Parameter *p = ps->list[i];
-        p->value.data = weights + p->offset;
+        if (!ps->low) p->value.data = weights + p->offset;
         p->value.grad = grads ? grads + p->offset : NULL;
+    }
+}
+
+void parameters_view_low(Parameters *ps, void *low, Dtype dtype)
+{
+    ps->low = low;
+    for (size_t i = 0; i < ps->count; i++) {
+        Parameter *p = ps->list[i];
+        p->value.dtype = low ? dtype : DTYPE_F32;
+        p->value.data = low ? (void *)((char *)low + (size_t)p->offset * dtype_bytes(dtype)) : ps->weights + p->offset;
     }
 }
 
@@ -113,7 +123,7 @@ static void normals(float out[4], uint64_t seed, uint64_t name, uint64_t index)
 
 void parameter_draw(Parameter *p, uint64_t seed)
 {
-    float *w = p->value.data;
+    float *w = p->owner->weights + p->offset;
     if (p->spec.init.kind != INIT_NORMAL) {
         for (int64_t i = 0; i < p->count; i++) w[i] = p->spec.init.kind == INIT_ONE ? 1.0f : 0.0f;
         return;

@@ -24,7 +24,7 @@ typedef struct ParameterSpec {
 } ParameterSpec;
 
 struct Parameter {
-    Tensor value;       /* [shape[0], product of the others]; value.grad is the view of the gradients */
+    Tensor value;       /* [shape[0], product of the others]; value.grad is the view of the gradients, always f32 */
     ParameterSpec spec;
     int index;          /* in declaration order: the reference's named_parameters() */
     int64_t count, offset;
@@ -40,6 +40,7 @@ typedef struct Parameters {
     int64_t flat_count; /* elements of a flat array, once laid out */
     int64_t elements;   /* of parameters, without gaps */
     float *weights, *grads; /* bound; grads NULL: evaluation */
+    void *low;          /* what the values view instead of the weights; NULL: the weights */
     Status error;       /* first failure of a declaration */
 } Parameters;
 
@@ -52,7 +53,10 @@ Status parameters_layout(Parameters *ps);
 void parameters_bind(Parameters *ps, float *weights, float *grads);
 /* The same without touching them: memory that may be a device's. Gaps are the caller's to zero. */
 void parameters_view(Parameters *ps, float *weights, float *grads);
-/* Draws every parameter: Philox keyed by (seed, name), so values depend on neither order nor other parameters. */
+/* What is computed with from now on, whatever the weights are: a copy in fewer bits, of flat_count elements with their
+ * offsets, which the caller keeps up; NULL: the weights. */
+void parameters_view_low(Parameters *ps, void *low, Dtype dtype);
+/* Draws into the weights: Philox keyed by (seed, name), so values depend on neither order nor other parameters. */
 void parameter_draw(Parameter *p, uint64_t seed);
 void parameters_begin_update(Parameters *ps); /* the next write of each gradient overwrites */
 
