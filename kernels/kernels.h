@@ -87,6 +87,18 @@ typedef struct AttentionShape {
 
 enum { KERNEL_BLOCK = 65536 }; /* elements: the unit of norms, shards, hashes and writing */
 
+/* How f32 becomes bf16 or f16: to nearest even, or up or down by chance, so that the mean is right (rounding.h). */
+typedef enum Rounding { ROUND_NEAREST, ROUND_STOCHASTIC } Rounding;
+
+/* A copy of f32 numbers in fewer bits: what the pass over weights writes beside them. */
+typedef struct LowCopy {
+    void *data;            /* of the first element of the pass */
+    Dtype dtype;           /* bf16 or f16 */
+    Rounding rounding;
+    uint32_t seed, update; /* stochastic: numbers by (seed, update, element), so they do not depend on the split */
+    int64_t first;         /* number of the first element of the pass in the flat array; a multiple of 4 */
+} LowCopy;
+
 typedef struct Kernels {
     const char *name; /* "cpu/avx2" */
     unsigned dtypes;  /* 1 << Dtype of those that compute kernels take */
@@ -197,23 +209,36 @@ typedef struct Kernels {
      * gradient. */
     void (*cross_entropy)(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels,
                           int64_t rows, int64_t vocab, float scale, float smoothing, float softcap, float z_loss);
-    /* *sum (host-visible) = x[0] + x[1] + … in this order, in double. */
-    void (*sum_in_order)(Stream *s, double *sum, const float *x, int64_t n);
+    /* sums[i] = x[bounds[i]] + x[bounds[i] + 1] + … below bounds[i + 1], in this order, in double. bounds [segments +
+     * 1]; NULL: one segment, [0, n). Floor: 4*n bytes read. */
+    void (*sum_segments)(Stream *s, double *sums, const float *x, int64_t n, const int32_t *bounds, int64_t segments);
 
-    /* ---- optimizers, on flat f32 arrays -------------------------------------------------------------------------- */
-    /* partials[i] (host-visible) = sum of squares of block i of KERNEL_BLOCK elements, in double, in an order fixed by
-     * n. */
+    /* ---- optimizers, on flat f32 arrays. What one entry decides the next reads where the kernels work: the host need
+     * not wait in between ------------------------------------------------------------------------------------------ */
+    /* partials[i] = sum of squares of block i of KERNEL_BLOCK elements, in double, in an order fixed by n. Floor: 4*n
+     * bytes read. */
     void (*sum_squares)(Stream *s, double *partials, const float *x, int64_t n);
-    /* AdamW (Loshchilov and Hutter 2019) as torch does it, with gradient g*grad_scale (clipping):
+    /* *norm_squared = partials[0] + partials[1] + … in this order. *grad_scale = unscale * clip_scale(unscale *
+     * sqrt(*norm_squared), max_norm) (clip.h), or NaN where *norm_squared, unscale or one of `losses` [num_losses] is
+     * not finite. */
+    void (*clip_factor)(Stream *s, float *grad_scale, double *norm_squared, const double *partials, int64_t blocks,
+                        const double *losses, int64_t num_losses, double unscale, double max_norm);
+    /* AdamW (Loshchilov and Hutter 2019) as torch does it, with gradient g * *grad_scale (clipping):
      *   w *= 1 - lr*weight_decay; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; w -= lr/correction1 * m /
      *   (sqrt(v)/sqrt(correction2) + eps)
-     * correctionN = 1 - betaN^step, in double. Floor: 7 arrays of n floats moved. */
-    void (*adamw)(Stream *s, float *w, float *m, float *v, const float *g, int64_t n, float grad_scale, double lr,
-                  double beta1, double beta2, double eps, double weight_decay, double correction1, double correction2);
-    /* SGD as torch: g = g*grad_scale + weight_decay*w; momentum buffer (NULL: none) b = first ? g : momentum*b +
-     * (1-dampening)*g; w -= lr * (nesterov ? g + momentum*b : b). */
-    void (*sgd)(Stream *s, float *w, float *momentum_buffer, const float *g, int64_t n, float grad_scale, double lr,
-                double weight_decay, double momentum, double dampening, bool nesterov, bool first);
+     * correctionN = 1 - betaN^step, in double. low (NULL: none): written from the new w. Nothing is written where
+     * *grad_scale is not finite (sgd likewise). Floor: 7 arrays of n floats moved, and the copy's n elements. */
+    void (*adamw)(Stream *s, float *w, float *m, float *v, const LowCopy *low, const float *g, int64_t n,
+                  const float *grad_scale, double lr, double beta1, double beta2, double eps, double weight_decay,
+                  double correction1, double correction2);
+    /* SGD as torch: g = g * *grad_scale + weight_decay*w; momentum buffer (NULL: none) b = first ? g : momentum*b +
+     * (1-dampening)*g; w -= lr * (nesterov ? g + momentum*b : b). Floor: 3 arrays of n floats moved, 5 with momentum,
+     * and the copy's n elements. */
+    void (*sgd)(Stream *s, float *w, float *momentum_buffer, const LowCopy *low, const float *g, int64_t n,
+                const float *grad_scale, double lr, double weight_decay, double momentum, double dampening,
+                bool nesterov, bool first);
+    /* The copy of w [n] alone, as a pass of an optimizer would write it. Floor: 6*n bytes moved. */
+    void (*low_copy)(Stream *s, const LowCopy *low, const float *w, int64_t n);
 } Kernels;
 
 /* Instruction sets of the CPU backend. */

@@ -6,14 +6,14 @@
 
 #include <stdint.h>
 
-#ifdef __CUDACC__
-#define PHILOX_FN static inline __host__ __device__
-#else
-#define PHILOX_FN static inline
-#endif
+#include "kernels/anywhere.h"
+
+#define PHILOX_FN ANYWHERE
 
 /* What a number is for: the second half of the key. */
-typedef enum PhiloxPurpose { PHILOX_DROPOUT = 1, PHILOX_INIT = 2, PHILOX_SAMPLE = 3, PHILOX_NOISE = 4 } PhiloxPurpose;
+typedef enum PhiloxPurpose {
+    PHILOX_DROPOUT = 1, PHILOX_INIT = 2, PHILOX_SAMPLE = 3, PHILOX_NOISE = 4, PHILOX_ROUNDING = 5
+} PhiloxPurpose;
 
 typedef struct Philox { uint32_t v[4]; } Philox;
 

@@ -105,19 +105,31 @@ void optimizer_free(Optimizer *o)
     free(o);
 }
 
-void optimizer_step(Optimizer *o, float *weights, const float *grads, float grad_scale, double lr,
-                    OptimizerGuard *guard, void *context)
+/* The part of it that belongs to a segment; NULL: there is none. */
+static const LowCopy *low_part(const LowCopy *low, const Segment *s, int64_t step, LowCopy *part)
+{
+    if (!low) return NULL;
+    *part = *low;
+    part->data = (char *)low->data + (size_t)s->begin * dtype_bytes(low->dtype);
+    part->first = low->first + s->begin;
+    part->update = (uint32_t)step;
+    return part;
+}
+
+void optimizer_step(Optimizer *o, float *weights, const LowCopy *low, const float *grads, const float *grad_scale,
+                    double lr, OptimizerGuard *guard, void *context)
 {
     o->steps++;
     for (size_t i = 0; i < o->num_segments; i++) {
         const Segment *s = &o->segments[i];
         float *states[2] = {o->states[0] ? o->states[0] + s->at : NULL, o->states[1] ? o->states[1] + s->at : NULL};
+        LowCopy part;
         if (guard) {
             guard(context, weights + s->begin, (size_t)s->count * sizeof(float));
             for (int j = 0; j < o->type->num_states; j++) guard(context, states[j], (size_t)s->count * sizeof(float));
         }
-        o->type->update(o->k, o->stream, &o->config, weights + s->begin, states, grads + s->begin, s->count, grad_scale,
-                        lr, s->decays ? o->config.weight_decay : 0, o->steps);
+        o->type->update(o->k, o->stream, &o->config, weights + s->begin, states, low_part(low, s, o->steps, &part),
+                        grads + s->begin, s->count, grad_scale, lr, s->decays ? o->config.weight_decay : 0, o->steps);
     }
 }
 

@@ -26,9 +26,11 @@ typedef struct OptimizerType {
     const char *name;       /* "adamw" */
     int num_states;
     const char *states[2];  /* names of its arrays, as torch calls them */
-    /* One run [0, n) of weights, states and gradients. `step`: 1 for the first. */
+    /* One run [0, n) of weights, states and gradients; low: their copy in fewer bits, NULL: none. `step`: 1 for the
+     * first. */
     void (*update)(const Kernels *k, Stream *s, const OptimizerConfig *c, float *w, float *const states[2],
-                   const float *g, int64_t n, float grad_scale, double lr, double weight_decay, int64_t step);
+                   const LowCopy *low, const float *g, int64_t n, const float *grad_scale, double lr,
+                   double weight_decay, int64_t step);
 } OptimizerType;
 
 const OptimizerType *optimizer_type_find(const char *name); /* adamw_torch, adamw_torch_fused, sgd; NULL */
@@ -40,9 +42,11 @@ void optimizer_free(Optimizer *o); /* NULL is fine */
 
 /* Called before memory of weights or states is overwritten (a save may still be reading it). May be NULL. */
 typedef void OptimizerGuard(void *context, const void *p, size_t bytes);
-/* weights and grads: flat arrays with the offsets of the ranges. */
-void optimizer_step(Optimizer *o, float *weights, const float *grads, float grad_scale, double lr,
-                    OptimizerGuard *guard, void *context);
+/* weights, low (NULL: none) and grads: flat arrays with the offsets of the ranges; low's update is set to this step's
+ * number. *grad_scale lies where the kernels work: where it is not finite nothing is changed, which the caller learns
+ * later and takes back by optimizer_set_steps. */
+void optimizer_step(Optimizer *o, float *weights, const LowCopy *low, const float *grads, const float *grad_scale,
+                    double lr, OptimizerGuard *guard, void *context);
 
 int64_t optimizer_steps(const Optimizer *o); /* done so far: bias correction counts them */
 void optimizer_set_steps(Optimizer *o, int64_t steps);

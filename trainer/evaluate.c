@@ -21,15 +21,15 @@ typedef struct Part { double loss, targets, hf_targets, examples; } Part;
 static Status evaluate_batch(Trainer *tr, const Batch *batch, Part *out)
 {
     Status st = OK;
+    const double *sum;
     LossSpec spec = {.scale = 1, .smoothing = (float)tr->args->label_smoothing_factor};
     TRY(batch_place(&tr->room, tr->machine.k, tr->machine.stream, batch, &tr->placed));
     tape_begin(&tr->tape, TAPE_EVAL, &tr->placed, 0);
     Tensor *rows = tr->task->loss(&tr->tape, tr->model, &tr->placed, &spec);
     TRY(tape_status(&tr->tape));
-    double sum;
-    tr->machine.k->sum_in_order(tr->machine.stream, &sum, rows->data, rows->rows);
-    stream_sync(tr->machine.stream);
-    *out = (Part){sum, (double)batch->targets, (double)batch->hf_targets, batch->num_seqs};
+    tr->machine.k->sum_segments(tr->machine.stream, step_results_losses(tr), rows->data, rows->rows, NULL, 1);
+    TRY(step_results_read(tr, &sum, NULL));
+    *out = (Part){*sum, (double)batch->targets, (double)batch->hf_targets, batch->num_seqs};
 done:
     return st;
 }
@@ -122,7 +122,9 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *le
     Watch watching = {.common = count / plan.world, .since = started};
     Part *parts = calloc((size_t)count + 1, sizeof *parts);
     *left = false;
+    precision_begin_evaluation(tr);
     if (!parts) RAISE(MEMORY, "out of memory");
+    TRY(step_results_begin(tr, 1));
     report_batch(tr, 0);
     TRY(loader_new(&config, &loader));
     progress_part_begin(tr->progress, "evaluate", eval_plan_rank_batches(&plan));
@@ -150,6 +152,7 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *le
     ADD("samples_per_second", timing_round((double)plan.n / seconds, 3));
     ADD("steps_per_second", timing_round((double)((count + plan.world - 1) / plan.world) / seconds, 3));
 done:
+    precision_end_evaluation(tr);
     free(parts);
     loader_free(loader);
     return st;

@@ -62,8 +62,11 @@ done:
 
 Status mirror_give_weights(Trainer *tr)
 {
-    if (!mirror_is_apart(tr)) return OK;
-    return copy(tr, tr->model->params.weights, tr->mirror.weights, weights_bytes(tr));
+    Status st = OK;
+    if (mirror_is_apart(tr)) TRY(copy(tr, tr->model->params.weights, tr->mirror.weights, weights_bytes(tr)));
+    precision_refresh_all(tr);
+done:
+    return st;
 }
 
 Status mirror_give_states(Trainer *tr)

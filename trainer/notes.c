@@ -21,9 +21,11 @@ __attribute__((format(printf, 3, 4))) static void add(Notes *n, const char *key,
 
 static void describe_machine(const Trainer *tr, char text[NOTE_BYTES])
 {
-    if (tr->args->full_determinism) snprintf(text, NOTE_BYTES, "any ranks, %s", tr->machine.k->name);
-    else snprintf(text, NOTE_BYTES, "%d rank%s, %s", tr->machine.group->size, tr->machine.group->size == 1 ? "" : "s",
-                  tr->machine.k->name);
+    bool low = tr->precision.training != DTYPE_F32;
+    const char *in = low ? " in " : "", *dtype = low ? dtype_name(tr->precision.training) : "";
+    if (tr->args->full_determinism) snprintf(text, NOTE_BYTES, "any ranks, %s%s%s", tr->machine.k->name, in, dtype);
+    else snprintf(text, NOTE_BYTES, "%d rank%s, %s%s%s", tr->machine.group->size,
+                  tr->machine.group->size == 1 ? "" : "s", tr->machine.k->name, in, dtype);
 }
 
 static int64_t samples_per_update(const Trainer *tr)
@@ -47,6 +49,10 @@ void notes_take(const Trainer *tr, Notes *out)
     add(out, "steps_done", "%" PRId64, tr->steps_done);
     add(out, "skipped_steps", "%" PRId64, tr->skipped_steps);
     if (tr->owes_evaluation) add(out, "owes_evaluation", "1");
+    if (tr->precision.training != DTYPE_F16) return;
+    add(out, "loss_scale", "%a", (double)tr->precision.loss_scale.scale);
+    add(out, "loss_scale_good_steps", "%" PRId64, tr->precision.loss_scale.good_steps);
+    add(out, "overflows", "%" PRId64, tr->precision.overflows);
 }
 
 static const char *find(const MetadataPair *pairs, size_t count, const char *key)
@@ -68,6 +74,15 @@ static double real(const MetadataPair *pairs, size_t count, const char *key)
     return text ? strtod(text, NULL) : 0;
 }
 
+/* A run that goes on in float16 from one that was not has the scale it begins with. */
+static void apply_loss_scale(Trainer *tr, const MetadataPair *pairs, size_t count)
+{
+    double scale = real(pairs, count, "loss_scale");
+    tr->precision.overflows = whole(pairs, count, "overflows", 0);
+    if (tr->precision.training != DTYPE_F16 || !(scale > 0)) return;
+    tr->precision.loss_scale = (LossScale){(float)scale, whole(pairs, count, "loss_scale_good_steps", 0)};
+}
+
 void notes_apply(Trainer *tr, const MetadataPair *pairs, size_t count, int64_t step)
 {
     char machine[NOTE_BYTES];
@@ -80,6 +95,7 @@ void notes_apply(Trainer *tr, const MetadataPair *pairs, size_t count, int64_t s
     tr->steps_done = whole(pairs, count, "steps_done", 0);
     tr->skipped_steps = whole(pairs, count, "skipped_steps", 0);
     tr->owes_evaluation = whole(pairs, count, "owes_evaluation", 0) > 0;
+    apply_loss_scale(tr, pairs, count);
     describe_machine(tr, machine);
     if (was && strcmp(was, machine))
         log_warning("the checkpoint was made on %s, this is %s: the last bits may differ from a run that was never "

@@ -261,6 +261,9 @@ Status report_end(Trainer *tr, double train_seconds)
     TRY(write_entry(tr, &entry));
     if (tr->machine.group->size > 1)
         log_info("communication: %.2f s hidden behind backward, %.2f s exposed", tr->hidden_s, tr->exposed_s);
+    if (tr->precision.overflows)
+        log_info("%lld updates were left out because float16 overflowed; the loss scale is %g",
+                 (long long)tr->precision.overflows, (double)tr->precision.loss_scale.scale);
     if (tr->skipped_steps) log_warning("%lld updates were skipped for NaN or infinity", (long long)tr->skipped_steps);
     if (speaks(tr)) {
         logentry_add_int(&entry, "train_samples", tr->sampler_config.n);

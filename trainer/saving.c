@@ -130,7 +130,7 @@ static cJSON *scheduler_json(const Trainer *tr)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddItemToObject(o, "base_lr", json_new_real(tr->args->learning_rate));
-    cJSON_AddItemToObject(o, "last_epoch", json_new_int(tr->global_step));
+    cJSON_AddItemToObject(o, "last_epoch", json_new_int(tr->global_step - tr->precision.overflows));
     cJSON_AddItemToObject(o, "last_lr", json_new_real(tr->last_rate));
     cJSON_AddItemToObject(o, "lr_scheduler_type", cJSON_CreateString(tr->args->lr_scheduler_type));
     cJSON_AddItemToObject(o, "max_steps", json_new_int(tr->max_steps));

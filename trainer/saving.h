@@ -10,7 +10,7 @@ float *mirror_state(Trainer *tr, int i); /* of the optimizer */
 bool mirror_is_apart(const Trainer *tr); /* saving waits for the save before, whose files are written from it */
 Status mirror_open(Trainer *tr);
 Status mirror_take(Trainer *tr);         /* from the device, all that there is */
-Status mirror_give_weights(Trainer *tr); /* to the device */
+Status mirror_give_weights(Trainer *tr); /* to the device, and their copies in fewer bits there */
 Status mirror_give_states(Trainer *tr);
 void mirror_free(Trainer *tr);
 
@@ -22,7 +22,7 @@ int64_t best_saved_step(const Trainer *tr);
 
 /* What a run must know to go on, and trainer_state.json (whose keys are the reference's) has no place for: metadata of
  * the optimizer's files. */
-enum { NOTES = 9, NOTE_BYTES = 128 };
+enum { NOTES = 12, NOTE_BYTES = 128 };
 typedef struct Notes {
     MetadataPair pairs[NOTES];
     char texts[NOTES][NOTE_BYTES];

@@ -56,9 +56,12 @@ static Status open_alone(Trainer *tr, bool training)
     const TrainingArguments *a = tr->args;
     TRY(open_model(tr));
     if (!tr->task) TRY(task_find(a, tr->model, &tr->task));
-    log_info("task %s%s, model %s with %s parameters, %s, %d rank%s of %d thread%s", tr->task->name,
+    TRY(precision_open(tr, training));
+    Dtype dtype = tr->precision.training;
+    log_info("task %s%s, model %s with %s parameters, %s%s%s, %d rank%s of %d thread%s", tr->task->name,
              a->task ? "" : " (from the model; set `task` to change it)", tr->model->type->name,
-             count_text(tr->model->params.elements, count), tr->machine.k->name, tr->machine.group->size,
+             count_text(tr->model->params.elements, count), tr->machine.k->name, dtype == DTYPE_F32 ? "" : " in ",
+             dtype == DTYPE_F32 ? "" : dtype_name(dtype), tr->machine.group->size,
              tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,
              tr->machine.binding.threads == 1 ? "" : "s");
     tr->context = (TaskContext){.args = a, .model = tr->model, .tokenizer = tr->tokenizer,
@@ -305,6 +308,7 @@ Status trainer_open_training(Trainer *tr)
     tr->tape.ready_context = tr->gradients;
     TRY(open_optimizer(tr));
     TRY(trainer_resume(tr)); /* or the model's own weights */
+    precision_refresh_all(tr);
     if (tr->machine.group->size > 1)
         TRY(trainer_agree(tr, group_check_equal(tr->machine.group, "the parameters",
                                                 XXH3_64bits(ps->weights, (size_t)ps->flat_count * sizeof(float)))));
@@ -329,6 +333,8 @@ void trainer_close(Trainer *tr)
     optimizer_free(tr->optimizer);
     tape_close(&tr->tape);
     batch_room_free(&tr->room);
+    step_results_free(tr);
+    precision_close(tr);
     gradients_free(tr->gradients);
     stream_release(tr->machine.stream, tr->weights);
     mirror_free(tr);

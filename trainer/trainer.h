@@ -3,6 +3,7 @@
 #ifndef HONE_TRAINER_TRAINER_H
 #define HONE_TRAINER_TRAINER_H
 
+#include "optim/loss_scale.h"
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "trainer/callbacks/best.h"
@@ -37,6 +38,22 @@ Status machine_check(const Machine *m);
  * (mirror.c). On the CPU these are the arrays themselves. */
 typedef struct Mirror { float *weights, *states[2]; } Mirror;
 
+/* In what the model computes (precision.c). The copies lie where the kernels work. */
+typedef struct Precision {
+    Dtype training, evaluation;
+    Rounding rounding;      /* of the training copy */
+    void *training_copy;    /* NULL: the weights themselves */
+    void *evaluation_copy;  /* NULL: what trains */
+    LossScale loss_scale;   /* scale 1 but in f16 */
+    int64_t overflows;      /* updates that it left out, of the whole run: the schedule does not count them */
+} Precision;
+
+/* What an update leaves for the host to read when it is queued (step_results.c). */
+typedef struct StepResults {
+    double *there, *here;   /* where the kernels work, and the host's */
+    int64_t losses, capacity;
+} StepResults;
+
 typedef struct Trainer {
     const TrainingArguments *args;
     Arena *arena;
@@ -50,6 +67,8 @@ typedef struct Trainer {
     Gradients *gradients;       /* owns the flat arrays of weights and gradients while training */
     float *weights;             /* evaluation only: owned here */
     Mirror mirror;
+    Precision precision;
+    StepResults results;
     Tape tape;
     BatchRoom room;             /* where `placed` lies */
     Batch placed;               /* the batch on the tape */
@@ -113,6 +132,24 @@ Status trainer_shared(Trainer *tr, Status st);
 /* A failure that the other ranks do not know of is printed and ends them too. */
 void trainer_end_all(Trainer *tr, Status st);
 Status trainer_dry_run(Trainer *tr);
+
+/* precision.c: the dtypes of this run, and its copies of weights, to be filled when there are weights. (this rank
+ * alone) */
+Status precision_open(Trainer *tr, bool training);
+void precision_close(Trainer *tr);
+const LowCopy *precision_copy(const Trainer *tr, LowCopy *out); /* what trains, as it is now; NULL: the weights do */
+void precision_refresh(Trainer *tr, int64_t begin, int64_t end); /* from the weights: something else wrote them */
+void precision_refresh_all(Trainer *tr);
+void precision_begin_evaluation(Trainer *tr); /* the model computes as evaluation wants it until the end */
+void precision_end_evaluation(Trainer *tr);
+
+/* step_results.c: in the order of the stream, but for read, which waits. */
+Status step_results_begin(Trainer *tr, int64_t losses); /* room for so many */
+void step_results_free(Trainer *tr);
+double *step_results_losses(const Trainer *tr);            /* where the kernels work; so below */
+const float *step_results_grad_scale(const Trainer *tr);
+void step_results_decide(Trainer *tr, double unscale, double max_norm); /* from the gradients and the losses */
+Status step_results_read(Trainer *tr, const double **losses, double *norm_squared); /* the second may be NULL */
 
 /* One update: micro-steps, sum over ranks, clipping, optimizer. *loss: as it is logged. */
 Status trainer_update(Trainer *tr, const Step *step, double *loss);

@@ -90,7 +90,7 @@ static void widen(float *y, Dtype from, const uint16_t *x, int64_t n)
         for (int64_t i = 0; i < n; i++) y[i] = bf16_to_f32(x[i]);
 }
 
-static void narrow(Dtype to, uint16_t *y, const float *x, int64_t n)
+void VARIANT(convert_narrow)(Dtype to, uint16_t *y, const float *x, int64_t n)
 {
     if (to == DTYPE_F16) narrow_f16(y, x, n);
     else
@@ -116,10 +116,10 @@ static void convert_block(void *context, int64_t task, int thread)
         float between[LANES];
         if (c->to == c->from) memcpy(y, x, (size_t)n * dtype_bytes(c->to));
         else if (c->to == DTYPE_F32) widen(y, c->from, x, n);
-        else if (c->from == DTYPE_F32) narrow(c->to, y, x, n);
+        else if (c->from == DTYPE_F32) VARIANT(convert_narrow)(c->to, y, x, n);
         else {
             widen(between, c->from, x, n);
-            narrow(c->to, y, between, n);
+            VARIANT(convert_narrow)(c->to, y, between, n);
         }
     }
 }

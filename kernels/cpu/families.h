@@ -18,6 +18,7 @@
     FAMILY(gated)         \
     FAMILY(layer_norm)    \
     FAMILY(linear)        \
+    FAMILY(low_copy)      \
     FAMILY(reduce)        \
     FAMILY(rms_norm)      \
     FAMILY(rope)          \
@@ -30,6 +31,13 @@ FAMILIES(FAMILY_DECLARED)
 /* What families lend each other, for the calling thread alone (inside a task). */
 /* activation.c: y = act(pre), n elements; y may be pre. linear.c does it to a finished tile while it is in cache. */
 void VARIANT(activation_span)(float *y, const float *pre, int64_t n, Activation act);
+
+/* convert.c: y = x in bf16 or f16, to nearest. */
+void VARIANT(convert_narrow)(Dtype to, uint16_t *y, const float *x, int64_t n);
+
+/* low_copy.c: elements [i, i + n) of a pass, from w + i; i is a multiple of 4. Optimizers do it to what they have just
+ * written, while it is in cache. */
+void VARIANT(low_copy_span)(const LowCopy *low, const float *w, int64_t i, int64_t n);
 
 /* On the stream, as fill_zero of the table. */
 void VARIANT(basic_zero)(Stream *s, void *y, size_t bytes);

@@ -1,5 +1,8 @@
-/* Sums whose order is fixed: squares by blocks of KERNEL_BLOCK elements (for norms), and a few numbers one after the
- * other (losses). */
+/* Sums whose order is fixed: squares by blocks of KERNEL_BLOCK elements (for norms), and segments one number after the
+ * other (losses). What both make of a step: the factor of its gradients. */
+#include <math.h>
+
+#include "kernels/clip.h"
 #include "kernels/cpu/families.h"
 #include "kernels/vec.h"
 
@@ -33,16 +36,48 @@ static void sum_squares(Stream *s, double *partials, const float *x, int64_t n)
     threads_run(stream_threads(s), (n + KERNEL_BLOCK - 1) / KERNEL_BLOCK, block, &a);
 }
 
-static void sum_in_order(Stream *s, double *sum, const float *x, int64_t n)
+typedef struct Segments {
+    double *sums;
+    const float *x;
+    const int32_t *bounds;
+} Segments;
+
+static double in_order(const float *x, int64_t n)
 {
-    (void)s;
     double total = 0;
     for (int64_t i = 0; i < n; i++) total += x[i];
-    *sum = total;
+    return total;
+}
+
+static void segment(void *context, int64_t task, int thread)
+{
+    (void)thread;
+    const Segments *a = context;
+    a->sums[task] = in_order(a->x + a->bounds[task], a->bounds[task + 1] - a->bounds[task]);
+}
+
+static void sum_segments(Stream *s, double *sums, const float *x, int64_t n, const int32_t *bounds, int64_t segments)
+{
+    Segments a = {.sums = sums, .x = x, .bounds = bounds};
+    if (bounds) threads_run(stream_threads(s), segments, segment, &a);
+    else *sums = in_order(x, n);
+}
+
+static void clip_factor(Stream *s, float *grad_scale, double *norm_squared, const double *partials, int64_t blocks,
+                        const double *losses, int64_t num_losses, double unscale, double max_norm)
+{
+    (void)s;
+    double sum = 0;
+    for (int64_t i = 0; i < blocks; i++) sum += partials[i];
+    bool finite = is_finite(sum) && is_finite(unscale);
+    for (int64_t i = 0; i < num_losses; i++) finite = finite && is_finite(losses[i]);
+    *norm_squared = sum;
+    *grad_scale = finite ? (float)(unscale * clip_scale(unscale * sqrt(sum), max_norm)) : NAN;
 }
 
 void VARIANT(reduce_install)(Kernels *k)
 {
     k->sum_squares = sum_squares;
-    k->sum_in_order = sum_in_order;
+    k->sum_segments = sum_segments;
+    k->clip_factor = clip_factor;
 }

@@ -1,10 +1,14 @@
 /* SGD with momentum as torch does it (aten FusedSGDKernel.cpp): scalars in double, rounded once; arrays in f32. One
  * pass. */
+#include "kernels/clip.h"
 #include "kernels/cpu/families.h"
 #include "kernels/vec.h"
 
+enum { CHUNK = 1024 }; /* elements whose low copy is made while they are in cache */
+
 typedef struct Sgd {
     float *w, *buffer; /* buffer NULL: no momentum */
+    const LowCopy *low; /* NULL: none */
     const float *g;
     int64_t n;
     float grad_scale, lr, weight_decay, momentum, rest;
@@ -28,13 +32,20 @@ static void block(void *context, int64_t task, int thread)
     (void)thread;
     const Sgd a = *(const Sgd *)context;
     int64_t i = task * KERNEL_BLOCK, end = a.n - i < KERNEL_BLOCK ? a.n : i + KERNEL_BLOCK;
-    for (; i < end; i += VF) update(&a, i, end - i);
+    while (i < end) {
+        int64_t begin = i, stop = end - i < CHUNK ? end : i + CHUNK;
+        for (; i < stop; i += VF) update(&a, i, stop - i);
+        if (a.low) VARIANT(low_copy_span)(a.low, a.w, begin, stop - begin);
+        i = stop;
+    }
 }
 
-static void sgd(Stream *s, float *w, float *momentum_buffer, const float *g, int64_t n, float grad_scale, double lr,
-                double weight_decay, double momentum, double dampening, bool nesterov, bool first)
+static void sgd(Stream *s, float *w, float *momentum_buffer, const LowCopy *low, const float *g, int64_t n,
+                const float *grad_scale, double lr, double weight_decay, double momentum, double dampening,
+                bool nesterov, bool first)
 {
-    Sgd a = {.w = w, .buffer = momentum_buffer, .g = g, .n = n, .grad_scale = grad_scale, .lr = (float)lr,
+    if (!is_finite(*grad_scale)) return;
+    Sgd a = {.w = w, .buffer = momentum_buffer, .low = low, .g = g, .n = n, .grad_scale = *grad_scale, .lr = (float)lr,
              .weight_decay = (float)weight_decay, .momentum = (float)momentum, .rest = (float)(1 - dampening),
              .nesterov = nesterov, .first = first};
     threads_run(stream_threads(s), (n + KERNEL_BLOCK - 1) / KERNEL_BLOCK, block, &a);

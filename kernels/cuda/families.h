@@ -17,6 +17,7 @@
     FAMILY(gated)         \
     FAMILY(layer_norm)    \
     FAMILY(linear)        \
+    FAMILY(low_copy)      \
     FAMILY(reduce)        \
     FAMILY(rms_norm)      \
     FAMILY(rope)          \

@@ -175,15 +175,37 @@ static void unknown_keys_name_file_line_and_the_nearest(void **state)
 static void every_problem_is_told_at_once(void **state)
 {
     (void)state;
-    assert_refused("learing_rate: 1\nseed: -1\nbf16: true\ntorch_compile: true\nlogging_steps: 0\n",
+    assert_refused("learing_rate: 1\nseed: -1\ndo_predict: true\ntorch_compile: true\nlogging_steps: 0\n",
                    "--optim|lion_8bit", "6 problems");
     const char *m = status_message();
     assert_non_null(strstr(m, "run.yaml:1: unknown"));
     assert_non_null(strstr(m, "run.yaml:2: `seed` must be an integer of at least 0"));
-    assert_non_null(strstr(m, "run.yaml:3: `bf16` is not honoured by this version of hone: "));
+    assert_non_null(strstr(m, "run.yaml:3: `do_predict` is not honoured by this version of hone: "));
     assert_non_null(strstr(m, "run.yaml:4: `torch_compile` cannot apply: "));
     assert_non_null(strstr(m, "run.yaml:5: `logging_steps` must be above 0"));
     assert_non_null(strstr(m, "--optim: `optim` `lion_8bit` is not honoured by this version of hone: use adamw_torch"));
+}
+
+static void precision_is_for_gpus_and_one_at_a_time(void **state)
+{
+    (void)state;
+    static const struct { const char *text, *part; } cases[] = {
+        {"bf16: true\n", "run.yaml:1: `bf16` needs a GPU: the CPU's kernels compute in float32; write device: cuda"},
+        {"fp16: true\ndevice: cpu\n", "`fp16` needs a GPU"},
+        {"bf16_full_eval: true\n", "`bf16_full_eval` needs a GPU"},
+        {"fp16_full_eval: true\nuse_cpu: true\n", "`fp16_full_eval` needs a GPU"},
+        {"tf32: true\n", "`tf32` needs a GPU: the CPU has no TF32; write device: cuda, or remove it"},
+        {"device: cuda\nfp16: true\nbf16: true\n", "run.yaml:3: `bf16` and fp16 exclude each other"},
+        {"device: cuda\nfp16_full_eval: true\nbf16_full_eval: true\n", "`bf16_full_eval` and fp16_full_eval exclude"},
+        {"weight_rounding: stochastic\n", "`weight_rounding` has no effect without bf16 or fp16"},
+        {"weight_rounding: up\n", "nearest"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) assert_refused(cases[i].text, NULL, cases[i].part);
+    assert_loads("device: cuda\nbf16: true\nfp16_full_eval: true\ntf32: true\nweight_rounding: stochastic\n", NULL);
+    assert_true(a.bf16 && a.fp16_full_eval && a.tf32 == 1 && !a.fp16 && !a.bf16_full_eval);
+    assert_int_equal(a.weight_rounding, WEIGHTS_STOCHASTIC);
+    assert_loads("tf32: false\n", NULL);
+    assert_int_equal(a.tf32, 0);
 }
 
 static void duplicates_and_yaml_extras_are_refused(void **state)
@@ -547,6 +569,7 @@ int main(void)
         TEST(the_command_line_wins_over_the_file),
         TEST(unknown_keys_name_file_line_and_the_nearest),
         TEST(every_problem_is_told_at_once),
+        TEST(precision_is_for_gpus_and_one_at_a_time),
         TEST(duplicates_and_yaml_extras_are_refused),
         TEST(json_configs_are_read),
         TEST(values_out_of_type_or_range_are_refused),

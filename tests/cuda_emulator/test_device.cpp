@@ -192,24 +192,28 @@ static void memory_that_runs_out_is_an_error_of_the_stream(void **)
     emu::set_seed(3);
     size_t before = emu::memory_blocks(0);
     Stream *s = stream_new();
-    float host[300] = {0}, out[300] = {0};
-    double sum = -1;
-    float *x = static_cast<float *>(stream_allocate(s, sizeof host));
+    float host[300], out[300];
+    int32_t zeros[10] = {0};
+    for (float &x : host) x = 1;
+    float *x = static_cast<float *>(stream_allocate(s, sizeof host)),
+          *table = static_cast<float *>(stream_allocate(s, sizeof out));
+    int32_t *ids = static_cast<int32_t *>(stream_allocate(s, sizeof zeros));
     kernels_cuda()->copy(s, x, host, sizeof host);
+    kernels_cuda()->copy(s, ids, zeros, sizeof zeros);
     emu::fail_allocation_after(1);
-    kernels_cuda()->sum_squares(s, &sum, x, 300);
+    kernels_cuda()->embedding_backward(s, DTYPE_F32, table, x, ids, 10, 30, 10, false);
     stream_sync(s);
-    assert_true(stream_failed(s) && sum == -1);
+    assert_true(stream_failed(s));
     assert_non_null(strstr(stream_message(s), "scratch memory: out of memory"));
     stream_clear(s);
     emu::fail_allocation_after(1);
     assert_null(stream_allocate(s, 100));
     assert_false(stream_failed(s));
-    kernels_cuda()->sum_squares(s, &sum, x, 300);
-    kernels_cuda()->copy(s, out, x, sizeof host);
+    kernels_cuda()->embedding_backward(s, DTYPE_F32, table, x, ids, 10, 30, 10, false);
+    kernels_cuda()->copy(s, out, table, sizeof out);
     stream_sync(s);
-    assert_true(!stream_failed(s) && sum == 0);
-    stream_release(s, x);
+    assert_true(!stream_failed(s) && out[0] == 10);
+    stream_release(s, x), stream_release(s, table), stream_release(s, ids);
     stream_free(s);
     assert_int_equal(emu::memory_blocks(0), before);
 }

@@ -181,8 +181,9 @@ static void dropout_backward(const Bench *x, const void *context)
 }
 static void adamw(const Bench *x, const void *context)
 {
+    static const float one = 1;
     (void)context;
-    x->k->adamw(x->s, a, b, c, d, PARAMETERS, 1, 1e-4, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.001);
+    x->k->adamw(x->s, a, b, c, NULL, d, PARAMETERS, &one, 1e-4, 0.9, 0.999, 1e-8, 0.01, 0.1, 0.001);
 }
 static void squares(const Bench *x, const void *partials)
 {

@@ -31,7 +31,7 @@
 #define stream_new_cpu(threads) stream_new_on_device(threads)
 /* Test files that run in f32 only: those whose kernels take nothing else, and those whose do not take it yet. */
 static const char *const f32_only[] = {
-    "test_adamw.c", "test_convert.c", "test_reduce.c", "test_sgd.c", /* by contract */
+    "test_adamw.c", "test_convert.c", "test_low_copy.c", "test_reduce.c", "test_sgd.c", /* by contract */
     /* not yet */
     "test_attention.c", "test_linear.c",
     "test_activation.c", "test_basic.c", "test_dropout.c", "test_embedding.c", "test_gated.c", "test_layer_norm.c",

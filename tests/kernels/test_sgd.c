@@ -1,5 +1,7 @@
 /* SGD with its switches against torch and against the formula in double. */
-#include "tests/kernels/kernel_test.h"
+#include "tests/kernels/low_test.h"
+
+static const float one = 1, quarter = 0.25f;
 
 typedef struct Case {
     double weight_decay, momentum, dampening;
@@ -26,7 +28,7 @@ static void equals_three_steps_of_torch(void **state)
             float w[5] = {0.5f, -1.25f, 3e-3f, 40, -7e-5f}, buffer[5] = {NAN, NAN, NAN, NAN, NAN};
             Stream *s = stream_new_cpu(1);
             for (int i = 0; i < 3; i++)
-                k->sgd(s, w, t->momentum > 0 ? buffer : NULL, g[i], 5, 1, 0.1, t->weight_decay, t->momentum,
+                k->sgd(s, w, t->momentum > 0 ? buffer : NULL, NULL, g[i], 5, &one, 0.1, t->weight_decay, t->momentum,
                        t->dampening, t->nesterov, i == 0);
             for (int i = 0; i < 5; i++)
                 if (!(fabs(w[i] - t->want[i]) < 3e-7 * fabs(t->want[i])))
@@ -52,7 +54,7 @@ static void follows_the_formula_and_no_thread_changes_a_bit(void **state)
             for (int threads = 1; threads <= 3; threads++) {
                 Stream *s = stream_new_cpu(threads);
                 float *got_w = copy_of(w0, n), *got_b = copy_of(b0, n);
-                k->sgd(s, got_w, got_b, g, n, 0.25f, 0.2, 0.1, 0.9, 0.5, true, false);
+                k->sgd(s, got_w, got_b, NULL, g, n, &quarter, 0.2, 0.1, 0.9, 0.5, true, false);
                 assert_close("w", got_w, w, n, 3e-7);
                 assert_close("b", got_b, b, n, 3e-7);
                 if (!first_w) first_w = copy_of(got_w, n), first_b = copy_of(got_b, n);
@@ -67,9 +69,45 @@ static void follows_the_formula_and_no_thread_changes_a_bit(void **state)
     }
 }
 
+/* The same weights as without, and their copy to the last element; nothing where the factor is not finite. */
+static void a_copy_in_fewer_bits_is_written_beside_the_weights(void **state)
+{
+    (void)state;
+    static const int64_t lengths[] = {0, 1, 13, 1024, 1031, KERNEL_BLOCK + 13};
+    static const float bad = NAN;
+    const Kernels *k;
+    for (size_t c = 0; c < COUNT(lengths) * COUNT(low_kinds) * 2; c++) {
+        int64_t n = lengths[c / 2 / COUNT(low_kinds)];
+        LowCopy low = low_kinds[c / 2 % COUNT(low_kinds)];
+        float *w0 = numbers(n, 1), *g = numbers(n, 2), *b0 = numbers(n, 3);
+        for (EACH_ISA(k))
+            for (int threads = 1; threads <= 3; threads += 2) {
+                Stream *s = stream_new_cpu(threads);
+                float *w = copy_of(w0, n), *b = copy_of(b0, n), *same_w = copy_of(w0, n), *same_b = copy_of(b0, n);
+                uint16_t *y = low_rubbish(n);
+                low.data = y;
+                k->sgd(s, w, c % 2 ? b : NULL, NULL, g, n, &one, 0.2, 0.1, 0.9, 0.5, true, false);
+                k->sgd(s, same_w, c % 2 ? same_b : NULL, &low, g, n, &one, 0.2, 0.1, 0.9, 0.5, true, false);
+                assert_same_bits("w", same_w, w, n);
+                assert_same_bits("b", same_b, b, n);
+                assert_is_copy(k, &low, w, n);
+                k->sgd(s, same_w, c % 2 ? same_b : NULL, &low, g, n, &bad, 0.2, 0.1, 0.9, 0.5, true, false);
+                assert_same_bits("w", same_w, w, n);
+                assert_same_bits("b", same_b, b, n);
+                assert_is_copy(k, &low, w, n);
+                free(w), free(b), free(same_w), free(same_b), free(y);
+                stream_free(s);
+            }
+        free(w0), free(g), free(b0);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(equals_three_steps_of_torch),
-                                       cmocka_unit_test(follows_the_formula_and_no_thread_changes_a_bit)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_three_steps_of_torch),
+        cmocka_unit_test(follows_the_formula_and_no_thread_changes_a_bit),
+        cmocka_unit_test(a_copy_in_fewer_bits_is_written_beside_the_weights),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,6 +142,7 @@ static void add_hyperparameters(Text *out, const CardFacts *f)
     if (f->warmup_steps) add_int_line(out, "lr_scheduler_warmup_steps", f->warmup_steps);
     if (f->max_steps > 0) add_int_line(out, "training_steps", f->max_steps);
     else add_real_line(out, "num_epochs", f->num_train_epochs);
+    if (f->mixed_precision) text_printf(out, "- mixed_precision_training: Native AMP\n");
     if (f->label_smoothing_factor > 0) add_real_line(out, "label_smoothing_factor", f->label_smoothing_factor);
 }
 

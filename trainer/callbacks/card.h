@@ -32,6 +32,7 @@ typedef struct CardFacts {
     int64_t max_steps;      /* as configured: -1 where epochs count */
     double num_train_epochs;
     double label_smoothing_factor;
+    bool mixed_precision;   /* fp16: the reference says nothing of bf16 */
     const char *hone_version, *tokenizers_version; /* the second may be NULL */
     const char *device;     /* "cpu/avx2"; NULL: a CPU */
 } CardFacts;

@@ -19,6 +19,7 @@ typedef enum Strategy { STRATEGY_NO, STRATEGY_STEPS, STRATEGY_EPOCH, STRATEGY_BE
 typedef enum LossNormalization { LOSS_TOKENS, LOSS_HF } LossNormalization;
 typedef enum DeviceChoice { DEVICE_CHOICE_AUTO, DEVICE_CHOICE_CPU, DEVICE_CHOICE_CUDA } DeviceChoice;
 typedef enum OnNan { ON_NAN_STOP, ON_NAN_SKIP } OnNan;
+typedef enum WeightRounding { WEIGHTS_NEAREST, WEIGHTS_STOCHASTIC } WeightRounding;
 typedef enum Sampling { SAMPLING_RANDOM, SAMPLING_SEQUENTIAL } Sampling;
 typedef enum CountTokens { COUNT_TOKENS_NO, COUNT_TOKENS_ALL, COUNT_TOKENS_NON_PADDING } CountTokens;
 
@@ -71,6 +72,9 @@ typedef struct TrainingArguments {
     LossNormalization loss_normalization;
     bool average_tokens_across_devices;
     OnNan on_nan;
+    bool bf16, fp16, bf16_full_eval, fp16_full_eval; /* of each two at most one */
+    int8_t tf32;                                     /* tri-state */
+    WeightRounding weight_rounding;
     int8_t activation_checkpointing; /* tri-state; gradient_checkpointing is its old name */
     const cJSON *activation_checkpointing_kwargs;
     int64_t checkpoint_every_n_layers; /* of activation_checkpointing_kwargs; 1 unless given */

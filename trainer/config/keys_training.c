@@ -1,7 +1,6 @@
 /* Keys of TrainingArguments (transformers 5.23) that say what is optimised, how, and in which precision. */
 #include "trainer/config/keys.h"
 
-#define ONLY_F32 "weights and arithmetic are float32 in this version; leave it out"
 #define COMPILED "hone's kernels come compiled; remove it"
 #define MOST_AT_ONCE 1048576 /* sequences or micro-batches: beyond is a slip of the pen */
 #define OPTIMS_LATER                                                                                              \
@@ -64,12 +63,14 @@ static const Key keys[] = {
         "Seed of initial weights, dropout and, without data_seed, data order."),
     INT_UNSET("data_seed", data_seed, AT_LEAST(0), "Seed of the data order; unset: seed."),
 
-    LATER("bf16", BOOL, "false", "Arithmetic in bfloat16, weights in float32.", ONLY_F32),
-    LATER("fp16", BOOL, "false", "Arithmetic in float16 with loss scaling.", ONLY_F32),
-    LATER("bf16_full_eval", BOOL, "false", "Evaluate in bfloat16.", ONLY_F32),
-    LATER("fp16_full_eval", BOOL, "false", "Evaluate in float16.", ONLY_F32),
-    LATER("tf32", TRI, NULL, "TF32 products on the GPU.",
-          "it needs a GPU, which this version does not use; leave it out"),
+    BOOL("bf16", bf16, false, "Compute in bfloat16, with float32 weights behind it; device: cuda only."),
+    BOOL("fp16", fp16, false,
+         "Compute in float16 with dynamic loss scaling, with float32 weights behind it; device: cuda only."),
+    BOOL("bf16_full_eval", bf16_full_eval, false, "Evaluate in bfloat16; device: cuda only."),
+    BOOL("fp16_full_eval", fp16_full_eval, false, "Evaluate in float16; device: cuda only."),
+    TRI("tf32", tf32, "Products of float32 numbers in TF32 on tensor cores; device: cuda only. Unset: no."),
+    CHOICE("weight_rounding", weight_rounding, "nearest", "nearest,stochastic", NULL, NULL,
+           "hone's own: how float32 weights become those that bf16 and fp16 compute with."),
     LATER("neftune_noise_alpha", REAL, NULL, "Noise on input embeddings.", "leave it out"),
     LATER("auto_find_batch_size", BOOL, "false", "Try smaller batches when memory is short.",
           "choose per_device_train_batch_size yourself, with gradient_accumulation_steps to make up for it"),

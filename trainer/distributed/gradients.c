@@ -233,7 +233,8 @@ Status gradients_finish(Gradients *g, double *norm_squared)
     if (g->has_thread) TRY(wait_for_exchange(g));
     if (g->full_determinism && g->total_is_empty) clear_total(g);
     if (g->device.k) {
-        TRY(device_square_sums(g));
+        device_square_sums(g);
+        if (norm_squared) TRY(device_read_partials(g));
     } else if (g->has_thread) {
         double begin = clock_seconds();
         TRY(gather_partials(g));
@@ -247,6 +248,12 @@ Status gradients_finish(Gradients *g, double *norm_squared)
     g->in_update = false;
 done:
     return st;
+}
+
+const double *gradients_partials(const Gradients *g, int64_t *blocks)
+{
+    *blocks = g->plan.blocks;
+    return g->device.k ? g->device.partials : g->partials;
 }
 
 const Range *gradients_owned_by(const Gradients *g, int rank, int *count)

@@ -62,9 +62,13 @@ void gradients_ready(Gradients *g, int64_t begin, int64_t end);
  * before (gradients_zero). */
 Status gradients_end(Gradients *g);
 void gradients_zero(Gradients *g, int64_t begin, int64_t end);
-/* Waits for the rest. *norm_squared (may be NULL): of the summed gradient, double partials of KERNEL_BLOCKs added in
- * the order of the blocks: the same bits on every rank, and for every W where the sums are the same. */
+/* Waits for the rest; on a device only where norm_squared is wanted. *norm_squared (may be NULL): of the summed
+ * gradient, double partials of KERNEL_BLOCKs added in the order of the blocks: the same bits on every rank, and for
+ * every W where the sums are the same. */
 Status gradients_finish(Gradients *g, double *norm_squared);
+/* The square sums of the summed gradient's blocks, all ranks', where the stream's kernels work: after finish, in the
+ * order of the stream, until the next begin. Added in their order they are *norm_squared. */
+const double *gradients_partials(const Gradients *g, int64_t *blocks);
 
 /* What this rank's optimizer updates: ascending, apart, begins on block bounds; everything where W is 1 or zero_stage
  * 0. Fixed from gradients_new() on. */

@@ -20,6 +20,8 @@ Status device_allocate(Gradients *g, const Kernels *k, Stream *stream)
     TRY(array_new(&g->device, bytes, &g->device.data));
     TRY(array_new(&g->device, bytes, &g->device.weights));
     if (g->full_determinism) TRY(array_new(&g->device, bytes, &g->device.total));
+    g->device.partials = stream_allocate(stream, (size_t)g->plan.blocks * sizeof(double) + 1);
+    if (!g->device.partials) RAISE(MEMORY, "out of memory: the norm's partial sums");
 done:
     return st;
 }
@@ -30,6 +32,7 @@ void device_free(Gradients *g)
     stream_release(g->device.stream, g->device.data);
     stream_release(g->device.stream, g->device.weights);
     stream_release(g->device.stream, g->device.total);
+    stream_release(g->device.stream, g->device.partials);
     g->device = (DeviceArrays){0};
 }
 
@@ -47,10 +50,15 @@ void device_add_up(Gradients *g)
     g->total_is_empty = false;
 }
 
-Status device_square_sums(Gradients *g)
+void device_square_sums(Gradients *g)
+{
+    g->device.k->sum_squares(g->device.stream, g->device.partials, gradients_reduced(g), g->plan.n);
+}
+
+Status device_read_partials(Gradients *g)
 {
     const DeviceArrays *d = &g->device;
-    d->k->sum_squares(d->stream, g->partials, gradients_reduced(g), g->plan.n);
+    d->k->copy(d->stream, g->partials, d->partials, (size_t)g->plan.blocks * sizeof(double));
     stream_sync(d->stream);
     return stream_failed(d->stream) ? status_raise(STATUS_MEMORY, "%s", stream_message(d->stream)) : OK;
 }

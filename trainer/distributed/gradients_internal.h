@@ -40,6 +40,7 @@ typedef struct DeviceArrays {
     const Kernels *k; /* NULL: the arrays are the host's */
     Stream *stream;
     float *data, *weights, *total;
+    double *partials; /* [blocks] */
 } DeviceArrays;
 
 /* ---- state ---- */
@@ -83,7 +84,8 @@ Status device_allocate(Gradients *g, const Kernels *k, Stream *stream);
 void device_free(Gradients *g);
 void device_zero(Gradients *g, float *at, int64_t n);
 void device_add_up(Gradients *g);        /* one rank's micro-step with full determinism */
-Status device_square_sums(Gradients *g); /* partials of what is reduced; waits for it */
+void device_square_sums(Gradients *g);    /* of what is reduced, there */
+Status device_read_partials(Gradients *g); /* to the host; waits for them */
 void exchange_alone(Gradients *g); /* one rank's micro-step with full determinism */
 
 #endif
