@@ -1,0 +1,476 @@
+/* Products on the device: which way they take (the launch log), that every way gives what a double reference gives,
+ * rounded once, TF32, the bound on plans, and what the emulated cuBLASLt refuses. */
+#include <cmath>
+#include <cstdarg>
+#include <cstddef>
+#include <cstdint>
+#include <csetjmp>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+extern "C" {
+#include <cmocka.h>
+}
+
+#include <cublasLt.h>
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include "kernels/cuda/cuda.h"
+#include "tests/cuda_emulator/cublas.h"
+extern "C" {
+#include "kernels/stream.h"
+}
+
+typedef std::vector<float> Floats;
+
+static char log_path[] = "/tmp/hone_products_XXXXXX";
+static const Kernels *k;
+static Stream *s;
+
+static float bf16(float x) { return __bfloat162float(__float2bfloat16_rn(x)); }
+static float f16(float x) { return __half2float(__float2half_rn(x)); }
+static float as(Dtype d, float x) { return d == DTYPE_BF16 ? bf16(x) : d == DTYPE_F16 ? f16(x) : x; }
+
+static Floats numbers(Dtype d, int64_t n, uint32_t seed)
+{
+    Floats x((size_t)n);
+    for (float &v : x) seed = seed * 1664525u + 1013904223u, v = as(d, (float)(seed >> 8) * 0x1p-23f - 1);
+    return x;
+}
+
+/* An array on the device, `skip` elements beyond an address that is aligned to 256 bytes. */
+class Array
+{
+    Dtype d;
+    int64_t n;
+    char *memory;
+    size_t offset;
+
+  public:
+    Array(Dtype dtype, int64_t count, int skip = 0)
+        : d(dtype), n(count), memory(static_cast<char *>(stream_allocate(s, (size_t)(count + skip) * dtype_bytes(d)))),
+          offset((size_t)skip * dtype_bytes(d))
+    {
+        assert_non_null(memory);
+    }
+    Array(Dtype dtype, const Floats &x, int skip = 0) : Array(dtype, (int64_t)x.size(), skip)
+    {
+        std::vector<char> raw(x.size() * dtype_bytes(d));
+        for (size_t i = 0; i < x.size(); i++) {
+            if (d == DTYPE_F32) memcpy(&raw[i * 4], &x[i], 4);
+            __nv_bfloat16 b = __float2bfloat16_rn(x[i]);
+            __half h = __float2half_rn(x[i]);
+            if (d == DTYPE_BF16) memcpy(&raw[i * 2], &b, 2);
+            if (d == DTYPE_F16) memcpy(&raw[i * 2], &h, 2);
+        }
+        k->copy(s, at(), raw.data(), raw.size());
+        stream_sync(s);
+    }
+    Array(const Array &) = delete;
+    ~Array() { stream_release(s, memory); }
+    void *at() const { return memory + offset; }
+    float *floats() const { return reinterpret_cast<float *>(at()); }
+    Floats values() const
+    {
+        std::vector<char> raw((size_t)n * dtype_bytes(d));
+        Floats x((size_t)n);
+        k->copy(s, raw.data(), at(), raw.size());
+        stream_sync(s);
+        for (size_t i = 0; i < x.size(); i++) {
+            __nv_bfloat16 b;
+            __half h;
+            if (d == DTYPE_F32) memcpy(&x[i], &raw[i * 4], 4);
+            if (d == DTYPE_BF16) memcpy(&b, &raw[i * 2], 2), x[i] = __bfloat162float(b);
+            if (d == DTYPE_F16) memcpy(&h, &raw[i * 2], 2), x[i] = __half2float(h);
+        }
+        return x;
+    }
+};
+
+/* What has been launched since the last call, a line each. */
+static std::string launched()
+{
+    std::string text;
+    char part[4096];
+    stream_sync(s);
+    FILE *f = fopen(log_path, "r+");
+    assert_non_null(f);
+    for (size_t n; (n = fread(part, 1, sizeof part, f)) > 0;) text.append(part, n);
+    assert_int_equal(ftruncate(fileno(f), 0), 0);
+    fclose(f);
+    return text;
+}
+
+/* Launches among them: the log also has what the host asks of the runtime. */
+static int launches(const std::string &text)
+{
+    int n = 0;
+    for (size_t i = 0; (i = text.find(" stream ", i)) != std::string::npos; i++) n++;
+    return n;
+}
+
+static void assert_launched(int count, const std::vector<const char *> &what)
+{
+    std::string text = launched();
+    for (const char *w : what)
+        if (text.find(w) == std::string::npos) fail_msg("no %s in:\n%s", w, text.c_str());
+    if (launches(text) != count) fail_msg("%d launches, not %d:\n%s", launches(text), count, text.c_str());
+}
+
+static void assert_close(const char *what, const Floats &x, const std::vector<double> &want, double tolerance)
+{
+    assert_int_equal(x.size(), want.size());
+    for (size_t i = 0; i < want.size(); i++)
+        if (!(std::fabs((double)x[i] - want[i]) <= tolerance * (1 + std::fabs(want[i]))))
+            fail_msg("%s: element %zu of %zu is %.9g, not %.9g", what, i, want.size(), (double)x[i], want[i]);
+}
+
+static double unit(Dtype d) { return d == DTYPE_BF16 ? 0x1p-8 : d == DTYPE_F16 ? 0x1p-11 : 0; }
+
+static double gelu_tanh(double x) { return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))); }
+
+/* ---- forward ------------------------------ */
+
+struct Layer {
+    Dtype d;
+    int64_t rows, in, out;
+    WeightLayout layout;
+    Activation act; /* none or gelu_tanh */
+    bool bias, pre;
+    int skip; /* of the bias */
+};
+
+/* y, where the launches are as said. */
+static Floats forward(const Layer &l, int count, const std::vector<const char *> &what)
+{
+    Floats x = numbers(l.d, l.rows * l.in, 1), w = numbers(l.d, l.in * l.out, 2), b = numbers(l.d, l.out, 3);
+    std::vector<double> sums, values;
+    for (int64_t r = 0; r < l.rows; r++)
+        for (int64_t o = 0; o < l.out; o++) {
+            double sum = l.bias ? b[(size_t)o] : 0;
+            for (int64_t i = 0; i < l.in; i++)
+                sum +=
+                    (double)x[(size_t)(r * l.in + i)] * w[(size_t)(l.layout == OUT_IN ? o * l.in + i : i * l.out + o)];
+            sums.push_back(sum), values.push_back(l.act == ACT_NONE ? sum : gelu_tanh(sum));
+        }
+    Array xs(l.d, x), ws(l.d, w), bs(l.d, b, l.skip), y(l.d, l.rows * l.out), pre(l.d, l.rows * l.out);
+    launched();
+    k->linear_forward(s, l.d, y.at(), l.pre ? pre.at() : nullptr, xs.at(), ws.at(), l.bias ? bs.at() : nullptr, l.rows,
+                      l.in, l.out, l.layout, l.act);
+    assert_launched(count, what);
+    assert_close("y", y.values(), values, 1e-6 * (double)l.in + unit(l.d) * (l.act == ACT_NONE ? 1 : 2.2));
+    if (l.pre) assert_close("pre", pre.values(), sums, 1e-6 * (double)l.in + unit(l.d));
+    return y.values();
+}
+
+static void aligned_shapes_of_gpt2_take_the_epilogue(void **)
+{
+    for (Dtype d : {DTYPE_BF16, DTYPE_F16}) {
+        std::string type = d == DTYPE_BF16 ? "bf16" : "f16", named = "cublasLtMatmul 3072 5 768 " + type;
+        std::string both = named + " GELU_AUX_BIAS\n", gelu = named + " GELU_AUX\n", bias = named + " GELU_BIAS\n";
+        forward({d, 5, 768, 3072, IN_OUT, ACT_GELU_TANH, true, true, 0}, 1, {both.c_str()});
+        forward({d, 5, 768, 3072, OUT_IN, ACT_GELU_TANH, true, true, 0}, 1, {both.c_str()});
+        forward({d, 5, 768, 3072, OUT_IN, ACT_GELU_TANH, false, true, 0}, 1, {gelu.c_str()});
+        forward({d, 5, 768, 3072, IN_OUT, ACT_GELU_TANH, true, false, 0}, 1, {bias.c_str()});
+        std::string plain = "cublasLtMatmul 2304 5 768 " + type + " BIAS\n";
+        forward({d, 5, 768, 2304, IN_OUT, ACT_NONE, true, false, 0}, 1, {plain.c_str()});
+    }
+    forward({DTYPE_F32, 5, 768, 768, IN_OUT, ACT_NONE, true, false, 0}, 1, {"768 5 768 f32 BIAS\n"});
+    /* f32: the activation is a pass */
+    forward({DTYPE_F32, 5, 768, 3072, IN_OUT, ACT_GELU_TANH, true, true, 0}, 2, {"3072 5 768 f32 BIAS\n"});
+}
+
+static void other_shapes_take_passes(void **)
+{
+    for (Dtype d : {DTYPE_BF16, DTYPE_F16}) {
+        forward({d, 7, 48, 70, IN_OUT, ACT_GELU_TANH, true, true, 0}, 2, {" BIAS\n"}); /* rows of pre not by eights */
+        forward({d, 7, 48, 72, IN_OUT, ACT_GELU_TANH, true, true, 1}, 3,
+                {"fill_bias", " beta\n"}); /* bias not aligned */
+        forward({d, 7, 33, 13, OUT_IN, ACT_NONE, true, false, 1}, 2, {"fill_bias", " beta\n"});
+    }
+}
+
+/* An epilogue that the library has not, and the bias that begins the sum instead: the same bits. */
+static void a_refused_epilogue_is_done_beside(void **)
+{
+    char message[200];
+    for (Dtype d : {DTYPE_F32, DTYPE_BF16, DTYPE_F16}) {
+        Layer plain = {d, 9, 40, 64, IN_OUT, ACT_NONE, true, false, 0};
+        Floats y = forward(plain, 1, {" BIAS\n"});
+        emu::cublas_refuse(CUBLASLT_EPILOGUE_BIAS);
+        plain.rows = 9, plain.skip = 8; /* aligned: asked once, and the answer is kept */
+        Floats known = forward(plain, 1, {" BIAS\n"});
+        stream_free(s), s = stream_new_cuda(0, message);
+        Floats beside = forward(plain, 2, {"fill_bias", " beta\n"}),
+               again = forward(plain, 2, {"fill_bias", " beta\n"});
+        assert_true(y == known && y == beside && y == again);
+        emu::cublas_refuse(0);
+        if (d == DTYPE_F32) continue;
+        Layer gelu = {d, 9, 40, 128, IN_OUT, ACT_GELU_TANH, true, true, 0};
+        emu::cublas_refuse(CUBLASLT_EPILOGUE_GELU_AUX_BIAS);
+        forward(gelu, 2, {" BIAS\n"});
+        emu::cublas_refuse(0);
+    }
+}
+
+static void no_algorithm_is_an_error_that_names_the_product(void **)
+{
+    Array x(DTYPE_BF16, numbers(DTYPE_BF16, 3 * 16, 1)), w(DTYPE_BF16, numbers(DTYPE_BF16, 16 * 24, 2));
+    Array y(DTYPE_BF16, 3 * 24);
+    emu::cublas_refuse(CUBLASLT_EPILOGUE_DEFAULT);
+    k->linear_forward(s, DTYPE_BF16, y.at(), nullptr, x.at(), w.at(), nullptr, 3, 16, 24, IN_OUT, ACT_NONE);
+    emu::cublas_refuse(0);
+    assert_true(stream_failed(s));
+    assert_string_equal(stream_message(s),
+                        "cuBLASLt has no algorithm for a product of 3 x 16 by 16 x 24, bfloat16 to bfloat16");
+    stream_clear(s);
+}
+
+/* ---- TF32 ------------------------------ */
+
+static void tf32_rounds_what_is_multiplied_and_only_where_asked(void **)
+{
+    Floats ones(8 * 8, 1), x(8 * 8, 1 + 0x1p-10f + 0x1.8p-11f), y(8 * 8);
+    Array xs(DTYPE_F32, x), ws(DTYPE_F32, ones), ys(DTYPE_F32, 8 * 8), xb(DTYPE_BF16, ones), yb(DTYPE_BF16, 8 * 8);
+    Stream *cpu = stream_new_cpu(1);
+    assert_false(stream_set_tf32(cpu, true));
+    assert_false(stream_set_tf32(cpu, false));
+    stream_free(cpu);
+    for (int turn = 0; turn < 4; turn++) {
+        bool on = turn % 2;
+        assert_true(stream_set_tf32(s, on) == on);
+        launched();
+        k->linear_forward(s, DTYPE_F32, ys.at(), nullptr, xs.at(), ws.at(), nullptr, 8, 8, 8, OUT_IN, ACT_NONE);
+        assert_launched(1, {on ? "8 8 8 tf32\n" : "8 8 8 f32\n"});
+        for (float v : ys.values()) assert_true(v == (on ? 8 * (1 + 0x1p-9f) : 8 * x[0])); /* to nearest */
+        k->linear_forward(s, DTYPE_BF16, yb.at(), nullptr, xb.at(), xb.at(), nullptr, 8, 8, 8, OUT_IN, ACT_NONE);
+        assert_launched(1, {"8 8 8 bf16\n"});
+    }
+    Array dw(DTYPE_F32, 8 * 8);
+    stream_set_tf32(s, true);
+    k->linear_backward_input(s, DTYPE_F32, ys.at(), xs.at(), ws.at(), 8, 8, 8, OUT_IN, false);
+    k->linear_backward_weight(s, DTYPE_F32, dw.floats(), nullptr, xs.at(), ws.at(), 8, 8, 8, OUT_IN, false);
+    assert_launched(2, {"8 8 8 tf32\n"});
+    for (float v : dw.values()) assert_true(v == 8 * (1 + 0x1p-9f));
+    stream_set_tf32(s, false);
+}
+
+/* ---- plans ------------------------------ */
+
+/* Rows that change from step to step: the plans of the longest unused go, and come again. */
+static void plans_are_bounded_and_freed(void **)
+{
+    enum { MOST = 256, EACH = 4 /* an operation, three layouts */ };
+    size_t before = emu::cublas_objects();
+    char message[200];
+    Stream *kept = s;
+    s = stream_new_cuda(0, message);
+    Floats x = numbers(DTYPE_BF16, 300 * 8, 1);
+    {
+        Array xs(DTYPE_BF16, x), ws(DTYPE_BF16, Floats(8 * 8, 0.5f)), ys(DTYPE_BF16, 300 * 8);
+        for (int round = 0; round < 2; round++)
+            for (int64_t rows = 1; rows <= 300; rows++) {
+                k->linear_forward(s, DTYPE_BF16, ys.at(), nullptr, xs.at(), ws.at(), nullptr, rows, 8, 8, OUT_IN,
+                                  ACT_NONE);
+                k->linear_forward(s, DTYPE_BF16, ys.at(), nullptr, xs.at(), ws.at(), nullptr, 1, 8, 8, OUT_IN,
+                                  ACT_NONE);
+                size_t plans = (emu::cublas_objects() - before - 1) / EACH;
+                if (!round && rows < MOST)
+                    assert_int_equal(plans, rows);
+                else
+                    assert_int_equal(plans, MOST);
+            }
+        Floats y = ys.values();
+        for (size_t r = 0; r < 300; r++) {
+            float sum = 0;
+            for (size_t i = 0; i < 8; i++) sum += x[r * 8 + i] * 0.5f;
+            for (size_t i = 0; i < 8; i++) assert_true(y[r * 8 + i] == bf16(sum));
+        }
+    }
+    stream_free(s), s = kept;
+    assert_int_equal(emu::cublas_objects(), before);
+}
+
+/* ---- the loss ------------------------------ */
+
+/* One row, x = 1: the logits are the weights and dweight is what the gradient of the logits was rounded to. */
+static Floats gradient_of_logits(Dtype d, const Floats &w, int32_t label, float scale, Floats *exact)
+{
+    int64_t vocab = (int64_t)w.size();
+    Array ws(d, w), x(d, Floats(1, 1)), dx(d, 1), logits(DTYPE_F32, w), dw(DTYPE_F32, vocab), loss(DTYPE_F32, 1),
+        labels(DTYPE_F32, 1);
+    Array plain(DTYPE_F32, vocab);
+    k->copy(s, labels.at(), &label, sizeof label), stream_sync(s);
+    const int32_t *l = static_cast<const int32_t *>(labels.at());
+    k->linear_cross_entropy(s, d, loss.floats(), dx.at(), dw.floats(), x.at(), ws.at(), l, 1, 1, vocab, scale, 0, 0, 0,
+                            false);
+    k->cross_entropy(s, loss.floats(), plain.floats(), logits.floats(), l, 1, vocab, scale, 0, 0, 0);
+    *exact = plain.values();
+    return dw.values();
+}
+
+static void the_gradient_of_logits_is_rounded_once_and_overflows_to_infinity(void **)
+{
+    for (Dtype d : {DTYPE_BF16, DTYPE_F16})
+        for (int64_t vocab : {5, 4099, 9000}) { /* in one round of a block's threads, two, and three */
+            Floats exact, w = numbers(d, vocab, 5), g = gradient_of_logits(d, w, 3, 0.75f, &exact);
+            for (size_t i = 0; i < g.size(); i++)
+                if (g[i] != as(d, exact[i])) fail_msg("%zu: %.9g, not %.9g", i, (double)g[i], (double)exact[i]);
+        }
+    Floats exact, g = gradient_of_logits(DTYPE_F16, {0, 0, 1, 1}, 1, 1e6f, &exact);
+    assert_true(g[0] == INFINITY && g[1] == -INFINITY && std::isfinite(exact[0]));
+    g = gradient_of_logits(DTYPE_BF16, {0, 0, 1, 1}, 1, 1e6f, &exact);
+    assert_true(g[0] == bf16(exact[0]) && std::isfinite(g[0]));
+}
+
+/* Chunks: equal, by 256 rows, at most 4096; and a gathered row comes back to its place from each. */
+static void chunks_are_equal(void **)
+{
+    const Dtype d = DTYPE_BF16;
+    const int64_t rows = 4400, vocab = 3, hidden = 8;
+    std::vector<int32_t> labels((size_t)rows);
+    for (size_t i = 0; i < labels.size(); i++) labels[i] = i % 7 ? (int32_t)(i % 3) : -100;
+    Floats x = numbers(d, rows * hidden, 1), w = numbers(d, vocab * hidden, 2);
+    Array xs(d, x), ws(d, w), ls(DTYPE_F32, rows), loss(DTYPE_F32, rows), dx(d, rows * hidden),
+        dw(DTYPE_F32, vocab * hidden);
+    k->copy(s, ls.at(), labels.data(), labels.size() * 4), stream_sync(s);
+    launched();
+    k->linear_cross_entropy(s, d, loss.floats(), dx.at(), dw.floats(), xs.at(), ws.at(),
+                            static_cast<const int32_t *>(ls.at()), rows, hidden, vocab, 1, 0, 0, 0, false);
+    std::string text = launched();
+    int found = 0;
+    for (size_t i = 0; (i = text.find("cublasLtMatmul 3 2304 8 bf16 to f32\n", i)) != std::string::npos; i++) found++;
+    if (found != 2) fail_msg("not two chunks of 2304 rows:\n%s", text.c_str());
+    std::vector<double> losses, dxs, dws((size_t)(vocab * hidden));
+    for (size_t r = 0; r < (size_t)rows; r++) {
+        double z[3] = {0, 0, 0}, sum = 0;
+        for (size_t v = 0; v < 3; v++) {
+            for (size_t i = 0; i < 8; i++) z[v] += (double)x[r * 8 + i] * w[v * 8 + i];
+            sum += std::exp(z[v]);
+        }
+        bool there = labels[r] >= 0;
+        losses.push_back(there ? std::log(sum) - z[labels[r]] : 0);
+        for (size_t i = 0; i < 8; i++) dxs.push_back(0);
+        for (size_t v = 0; there && v < 3; v++)
+            for (size_t i = 0; i < 8; i++) {
+                double dz = std::exp(z[v]) / sum - (labels[r] == (int32_t)v);
+                dxs[r * 8 + i] += dz * w[v * 8 + i], dws[v * 8 + i] += dz * x[r * 8 + i];
+            }
+    }
+    assert_close("loss", loss.values(), losses, 2e-6);
+    assert_close("dx", dx.values(), dxs, 3 * unit(d));
+    assert_close("dweight", dw.values(), dws, 0.05); /* of 3771 rounded terms */
+}
+
+/* ---- few rows ------------------------------ */
+
+static void few_rows_take_their_own_kernel_in_slices(void **)
+{
+    struct {
+        int64_t rows;
+        WeightLayout layout;
+        int count;
+        const char *kernel;
+    } cases[] = {{1, IN_OUT, 2, "in_out<__nv_bfloat16, 1, true> grid 72,1,1"},
+                 {3, IN_OUT, 2, "in_out<__nv_bfloat16, 8, true> grid 72,1,1"},
+                 {9, IN_OUT, 1, "in_out<__nv_bfloat16, 8, true> grid 24,1,1"},
+                 {1, OUT_IN, 1, "out_in<__nv_bfloat16, 1, true> grid 96,1,1"},
+                 {9, OUT_IN, 1, "out_in<__nv_bfloat16, 8, true> grid 192,1,1"}};
+    Array x(DTYPE_BF16, numbers(DTYPE_BF16, 9 * 768, 1)), w(DTYPE_BF16, numbers(DTYPE_BF16, 768 * 768, 2)),
+        y(DTYPE_BF16, 9 * 768);
+    for (auto &c : cases) {
+        launched();
+        k->linear_forward_alone(s, DTYPE_BF16, y.at(), nullptr, x.at(), w.at(), nullptr, c.rows, 768, 768, c.layout,
+                                ACT_NONE);
+        assert_launched(c.count, {c.kernel});
+    }
+}
+
+/* ---- the emulated library ------------------------------ */
+
+static cublasStatus_t ask(cudaDataType a, cudaDataType b, cudaDataType c, uint32_t epilogue, uintptr_t bias,
+                          uintptr_t aux, int64_t stride, cublasComputeType_t compute = CUBLAS_COMPUTE_32F)
+{
+    cublasLtMatmulDesc_t o;
+    cublasLtMatrixLayout_t la, lb, lc;
+    cublasLtMatmulPreference_t p;
+    cublasLtMatmulHeuristicResult_t found;
+    int count;
+    uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    assert_int_equal(cublasLtMatmulDescCreate(&o, compute, CUDA_R_32F), 0);
+    cublasLtMatmulDescSetAttribute(o, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
+    cublasLtMatmulDescSetAttribute(o, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
+    cublasLtMatmulDescSetAttribute(o, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux, sizeof aux);
+    cublasLtMatmulDescSetAttribute(o, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &stride, sizeof stride);
+    cublasLtMatrixLayoutCreate(&la, a, 16, 16, 16), cublasLtMatrixLayoutCreate(&lb, b, 16, 16, 16);
+    cublasLtMatrixLayoutCreate(&lc, c, 16, 16, 16), cublasLtMatmulPreferenceCreate(&p);
+    cublasLtMatmulPreferenceSetAttribute(p, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes, sizeof schemes);
+    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(nullptr, o, la, lb, lc, lc, p, 1, &found, &count);
+    cublasLtMatmulDescDestroy(o), cublasLtMatmulPreferenceDestroy(p);
+    for (cublasLtMatrixLayout_t l : {la, lb, lc}) cublasLtMatrixLayoutDestroy(l);
+    return status;
+}
+
+static void the_emulated_library_refuses_what_the_real_one_documents(void **)
+{
+    const cudaDataType f32 = CUDA_R_32F, b16 = CUDA_R_16BF, h16 = CUDA_R_16F;
+    const uint32_t none = CUBLASLT_EPILOGUE_DEFAULT, bias = CUBLASLT_EPILOGUE_BIAS,
+                   gelu = CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    const int ok = CUBLAS_STATUS_SUCCESS, no = CUBLAS_STATUS_NOT_SUPPORTED, bad = CUBLAS_STATUS_INVALID_VALUE;
+    assert_int_equal(ask(b16, b16, b16, none, 0, 0, 0), ok);
+    assert_int_equal(ask(h16, h16, f32, none, 0, 0, 0), ok);
+    assert_int_equal(ask(b16, h16, f32, none, 0, 0, 0), no);
+    assert_int_equal(ask(f32, f32, b16, none, 0, 0, 0), no);
+    assert_int_equal(ask(b16, b16, h16, none, 0, 0, 0), no);
+    assert_int_equal(ask(b16, b16, b16, none, 0, 0, 0, CUBLAS_COMPUTE_32F_FAST_TF32), no);
+    assert_int_equal(ask(f32, f32, f32, none, 0, 0, 0, CUBLAS_COMPUTE_32F_FAST_TF32), ok);
+    assert_int_equal(ask(b16, b16, b16, bias, 0, 0, 0), bad);
+    assert_int_equal(ask(b16, b16, b16, bias, 4096, 0, 0), ok);
+    assert_int_equal(ask(b16, b16, b16, bias, 4096 + 8, 0, 0), no);
+    assert_int_equal(ask(b16, b16, b16, gelu, 4096, 8192, 16), ok);
+    assert_int_equal(ask(b16, b16, b16, gelu, 4096, 8192, 20), no);
+    assert_int_equal(ask(b16, b16, b16, gelu, 4096, 8192, 8), bad);
+    assert_int_equal(ask(b16, b16, b16, gelu, 4096, 8192 + 2, 16), no);
+}
+
+static int begin(void **)
+{
+    char message[200];
+    int f = mkstemp(log_path);
+    if (f < 0) return -1;
+    close(f);
+    setenv("HONE_EMU_LOG", log_path, 1);
+    k = kernels_cuda();
+    s = stream_new_cuda(0, message);
+    return s ? 0 : -1;
+}
+
+static int end(void **)
+{
+    stream_free(s);
+    unlink(log_path);
+    return emu::cublas_objects() != 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(aligned_shapes_of_gpt2_take_the_epilogue),
+        cmocka_unit_test(other_shapes_take_passes),
+        cmocka_unit_test(a_refused_epilogue_is_done_beside),
+        cmocka_unit_test(no_algorithm_is_an_error_that_names_the_product),
+        cmocka_unit_test(tf32_rounds_what_is_multiplied_and_only_where_asked),
+        cmocka_unit_test(plans_are_bounded_and_freed),
+        cmocka_unit_test(the_gradient_of_logits_is_rounded_once_and_overflows_to_infinity),
+        cmocka_unit_test(chunks_are_equal),
+        cmocka_unit_test(few_rows_take_their_own_kernel_in_slices),
+        cmocka_unit_test(the_emulated_library_refuses_what_the_real_one_documents),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
