@@ -219,8 +219,8 @@ uint64_t warp_operation(WarpOp op, unsigned mask, uint64_t value, int argument, 
 {
     Thread *t = current;
     if (!t) report("a warp operation outside a kernel");
-    t->together = nullptr, t->op = op, t->mask = mask, t->value = value, t->argument = argument, t->width = width, t->file = file,
-    t->line = line;
+    t->together = nullptr, t->op = op, t->mask = mask, t->value = value, t->argument = argument, t->width = width,
+    t->file = file, t->line = line;
     if (!(mask >> t->linear % WARP & 1))
         report("warp operation at %s:%d: its mask 0x%08x leaves out the caller's lane %u", file, line, mask,
                t->linear % WARP);

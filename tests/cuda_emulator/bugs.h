@@ -1,4 +1,5 @@
-/* What the tests of seeded bugs share: a bug runs in a child process, for several seeds, and what it prints is looked at. */
+/* What the tests of seeded bugs share: a bug runs in a child process, for several seeds, and what it prints is looked
+ * at. */
 #ifndef TESTS_CUDA_EMULATOR_BUGS_H
 #define TESTS_CUDA_EMULATOR_BUGS_H
 

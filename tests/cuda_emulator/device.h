@@ -117,7 +117,7 @@ template <typename T> static inline unsigned __match_all_sync(unsigned mask, T v
     __attribute__((noinline, no_sanitize("thread"))) static T name(T *p, __VA_ARGS__)                                  \
     {                                                                                                                  \
         static_assert(std::is_integral<T>::value, "sums have a fixed order: no float atomics");                        \
-        emu::note_access(p, sizeof *p, emu::AccessKind::ATOMIC, __builtin_return_address(0));                               \
+        emu::note_access(p, sizeof *p, emu::AccessKind::ATOMIC, __builtin_return_address(0));                          \
         T old = *p;                                                                                                    \
         *p = (result);                                                                                                 \
         return old;                                                                                                    \

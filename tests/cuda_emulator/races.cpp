@@ -1,5 +1,5 @@
-/* Finds races. Kernels are compiled with -fsanitize=thread, but the functions that it calls at each access are these: they
- * note who touched each byte of global and shared memory, and report two accesses of which one is a write and that
+/* Finds races. Kernels are compiled with -fsanitize=thread, but the functions that it calls at each access are these:
+ * they note who touched each byte of global and shared memory, and report two accesses of which one is a write and that
  * nothing orders. What orders two accesses, as the CUDA programming guide has it:
  *   - two launches: this emulator looks at each alone (streams and events: stream.cpp);
  *   - two blocks of a launch: nothing;
@@ -115,7 +115,8 @@ std::string first_line(const std::string &command)
     FILE *f = popen(command.c_str(), "r");
     while (f && fgets(line, sizeof line, f)) {
         std::string at(line, strcspn(line, " \n"));
-        if (at.find("cuda_emulator/device.h") != std::string::npos || at.find("??") == 0) continue;
+        if (at.find("cuda_emulator/") != std::string::npos && at.find(".h:") != std::string::npos) continue;
+        if (at.find("??") == 0) continue;
         size_t slash = at.rfind('/');
         text = slash == std::string::npos ? at : at.substr(slash + 1);
         break;
@@ -161,9 +162,8 @@ const char *missing(const Record *r, const Record *now)
 {
     const void *p = reinterpret_cast<const void *>(address);
     inside = true;
-    report("race on %s:\n    %s\n    %s\n    %s",
-           (shared_has(p) ? shared_describe(p) : memory_describe(p)).c_str(), describe(before).c_str(),
-           describe(now).c_str(), missing(before, now));
+    report("race on %s:\n    %s\n    %s\n    %s", (shared_has(p) ? shared_describe(p) : memory_describe(p)).c_str(),
+           describe(before).c_str(), describe(now).c_str(), missing(before, now));
 }
 
 /* ---- accesses ------------------------------ */
@@ -206,8 +206,8 @@ void note(const void *p, size_t bytes, Kind kind, const void *pc)
     if (!recording || inside || !current) return;
     inside = true;
     uintptr_t address = reinterpret_cast<uintptr_t>(p), end = address + bytes;
-    Record now = {blocks_run, epoch, clocks[current->linear][current->linear % WARP], (uint16_t)current->linear, kind,
-                  pc};
+    Record now = {blocks_run, epoch, clocks[current->linear][current->linear % WARP], (uint16_t)current->linear,
+                  kind,       pc};
     while (address < end) {
         Page *page = page_of(address);
         if (!page->cells) break;
@@ -230,9 +230,9 @@ void launch_begins()
         const char *text = getenv("HONE_EMU_RACES_MOST");
         most = text ? strtoull(text, nullptr, 10) : 2000000;
     }
-    spent = &all[std::make_tuple(running->function, running->grid.x * running->grid.y * running->grid.z,
-                                 running->block.x * running->block.y * running->block.z,
-                                 (unsigned)running->shared_bytes)];
+    spent =
+        &all[std::make_tuple(running->function, running->grid.x * running->grid.y * running->grid.z,
+                             running->block.x * running->block.y * running->block.z, (unsigned)running->shared_bytes)];
     recording = *spent < most;
     first_block = blocks_run + 1;
     block_indices.clear();
@@ -274,57 +274,3 @@ struct Installed {
 
 } // namespace
 } // namespace emu
-
-/* ---- what the compilers call ------------------------------ */
-using emu::AccessKind;
-#define PC __builtin_return_address(0)
-#define CALLBACK extern "C" __attribute__((used, visibility("default")))
-#define SIZED(bytes)                                                                                                   \
-    CALLBACK void __tsan_read##bytes(void *p) { emu::note(p, bytes, AccessKind::READ, PC); }                           \
-    CALLBACK void __tsan_write##bytes(void *p) { emu::note(p, bytes, AccessKind::WRITE, PC); }                         \
-    CALLBACK void __tsan_volatile_read##bytes(void *p) { emu::note(p, bytes, AccessKind::READ, PC); }                  \
-    CALLBACK void __tsan_volatile_write##bytes(void *p) { emu::note(p, bytes, AccessKind::WRITE, PC); }                \
-    CALLBACK void __tsan_unaligned_read##bytes(void *p) { emu::note(p, bytes, AccessKind::READ, PC); }                 \
-    CALLBACK void __tsan_unaligned_write##bytes(void *p) { emu::note(p, bytes, AccessKind::WRITE, PC); }               \
-    CALLBACK void __tsan_read_write##bytes(void *p) { emu::note(p, bytes, AccessKind::WRITE, PC); }                    \
-    CALLBACK void __tsan_unaligned_read_write##bytes(void *p) { emu::note(p, bytes, AccessKind::WRITE, PC); }
-CALLBACK void __tsan_init() {}
-CALLBACK void __tsan_func_entry(void *) {}
-CALLBACK void __tsan_func_exit() {}
-CALLBACK void __tsan_vptr_update(void **, void *) {}
-CALLBACK void __tsan_vptr_read(void **) {}
-SIZED(1)
-SIZED(2)
-SIZED(4)
-SIZED(8)
-SIZED(16)
-CALLBACK void __tsan_read_range(void *p, size_t bytes) { emu::note(p, bytes, AccessKind::READ, PC); }
-CALLBACK void __tsan_write_range(void *p, size_t bytes) { emu::note(p, bytes, AccessKind::WRITE, PC); }
-/* Host code beside the kernels has atomics (a static's guard, the stream's flag); kernels have their own functions. */
-#define ATOMIC(bits)                                                                                                   \
-    CALLBACK int##bits##_t __tsan_atomic##bits##_load(const volatile int##bits##_t *p, int)                            \
-    {                                                                                                                  \
-        return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                                                   \
-    }                                                                                                                  \
-    CALLBACK void __tsan_atomic##bits##_store(volatile int##bits##_t *p, int##bits##_t x, int)                         \
-    {                                                                                                                  \
-        __atomic_store_n(p, x, __ATOMIC_SEQ_CST);                                                                      \
-    }                                                                                                                  \
-    CALLBACK int##bits##_t __tsan_atomic##bits##_exchange(volatile int##bits##_t *p, int##bits##_t x, int)             \
-    {                                                                                                                  \
-        return __atomic_exchange_n(p, x, __ATOMIC_SEQ_CST);                                                            \
-    }                                                                                                                  \
-    CALLBACK int##bits##_t __tsan_atomic##bits##_fetch_add(volatile int##bits##_t *p, int##bits##_t x, int)            \
-    {                                                                                                                  \
-        return __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST);                                                             \
-    }                                                                                                                  \
-    CALLBACK int __tsan_atomic##bits##_compare_exchange_strong(volatile int##bits##_t *p, int##bits##_t *expected,     \
-                                                               int##bits##_t x, int, int)                              \
-    {                                                                                                                  \
-        return __atomic_compare_exchange_n(p, expected, x, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                 \
-    }
-ATOMIC(8)
-ATOMIC(16)
-ATOMIC(32)
-ATOMIC(64)
-CALLBACK void __tsan_atomic_thread_fence(int) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }

@@ -55,8 +55,8 @@ static inline void emu_load_matrices(uint32_t *r, int count, const void *row, bo
 {
     emu::MatrixLane lane = {{}, r, count, transposed};
     if (threadIdx.x % 32 < (unsigned)count * 8) {
-        emu_check_aligned(static_cast<const uint4 *>(row));
-        memcpy(lane.row, row, sizeof lane.row);
+        uint4 words = __ldg(static_cast<const uint4 *>(row)); /* not memcpy, which races.cpp would not see */
+        memcpy(lane.row, &words, sizeof lane.row);
     }
     emu::warp_together(emu::load_matrices, &lane, "ldmatrix", file, line);
 }
@@ -84,7 +84,11 @@ static inline void copy_async(void *to, const void *from, unsigned bytes)
     if (bytes > 16) emu::report("cp.async of %u bytes", bytes);
     if (bytes) {
         emu_check_aligned(static_cast<const uint4 *>(from));
-        memcpy(&copy.data, from, bytes);
+        if (bytes == 16)
+            copy.data = *static_cast<const uint4 *>(from);
+        else
+            for (unsigned i = 0; i < bytes; i++)
+                reinterpret_cast<char *>(&copy.data)[i] = static_cast<const char *>(from)[i];
     }
     *copy.to = make_uint4(0xFFF7FFF7u, 0xFFF7FFF7u, 0xFFF7FFF7u, 0xFFF7FFF7u); /* NaN in each type */
     emu::copy_add(copy);

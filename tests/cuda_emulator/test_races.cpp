@@ -1,5 +1,6 @@
 /* Races are found by what each access touches, whatever the order was in which threads happened to run: every kind once
  * with the bug and once without. (test_bugs.cpp has what shows in results.) */
+#include "kernels/cuda/mma.cuh"
 #include "tests/cuda_emulator/bugs.h"
 
 static Stream *s;
@@ -27,6 +28,7 @@ template <bool LAST_BARRIER> static __global__ void sum_block(float *out, const 
     }
     if (t == 0) out[blockIdx.x] = tile[0];
 }
+enum { REUSE_TILE = __LINE__ };
 template <bool SECOND_BARRIER> static __global__ void reuse_tile(float *out, const float *in)
 {
     SHARED(float, tile, [64]);
@@ -71,8 +73,10 @@ static void a_missing_syncthreads_is_found(void **)
                   {"race on byte", "of `tile` (shared memory)", "write by thread (", "read by thread (",
                    "of block (0,0,0) at test_races.cpp:", "no __syncthreads", "sum_block<false>"});
     expect_well([] { run(sum_block<true>, 3, 128); });
+    const std::string write = "test_races.cpp:" + std::to_string(REUSE_TILE + 6),
+                      read = "test_races.cpp:" + std::to_string(REUSE_TILE + 8);
     expect_report([] { run(reuse_tile<false>, 1, 64); },
-                  {"`tile`", "read by thread", "write by thread", "test_races.cpp:35", "test_races.cpp:37"});
+                  {"`tile`", "read by thread", "write by thread", write.c_str(), read.c_str()});
     expect_well([] { run(reuse_tile<true>, 3, 64); });
     expect_report([] { run(all_write_one, 1, 64); }, {"`sum`", "write by thread", "no __syncthreads"});
     expect_well([] { run(first_writes_one, 1, 64); });
@@ -199,6 +203,50 @@ static void each_byte_counts(void **)
     expect_report([] { run(wide_over_narrow, 2, 32); }, {"write by", "block (0,0,0)", "block (1,0,0)"});
 }
 
+/* ---- tensor cores ------------------------------ */
+template <bool BARRIER> static __global__ void copies_to_others(float *out, const float *in)
+{
+    SHARED(float, tile, [256]);
+    copy_async(tile + 4 * threadIdx.x, in + 4 * threadIdx.x, 16);
+    copy_commit();
+    copy_wait<0>(); /* of its own copies alone */
+    if (BARRIER) __syncthreads();
+    out[threadIdx.x] = tile[255 - threadIdx.x];
+}
+template <bool BARRIER> static __global__ void refills_what_is_read(float *out, const float *in)
+{
+    SHARED(float, tile, [256]);
+    tile[4 * threadIdx.x] = 1;
+    __syncthreads();
+    float kept = tile[4 * (63 - threadIdx.x)];
+    if (BARRIER) __syncthreads();
+    copy_async(tile + 4 * threadIdx.x, in + 4 * threadIdx.x, 12); /* may be written from here on */
+    copy_commit();
+    copy_wait<0>();
+    out[threadIdx.x] = kept;
+}
+template <bool BARRIER> static __global__ void loads_matrices(float *out, const float *)
+{
+    SHARED(uint4, tile, [32]);
+    uint32_t a[4];
+    tile[threadIdx.x] = make_uint4(1, 2, 3, 4);
+    if (BARRIER) __syncwarp();
+    load_matrices(a, &tile[threadIdx.x ^ 1]);
+    out[threadIdx.x] = (float)a[0];
+}
+
+static void copies_and_matrix_loads_are_accesses(void **)
+{
+    expect_report([] { run(copies_to_others<false>, 1, 64); },
+                  {"`tile`", "write by thread", "read by thread", "test_races.cpp:", "no __syncthreads"});
+    expect_well([] { run(copies_to_others<true>, 1, 64); });
+    expect_report([] { run(refills_what_is_read<false>, 1, 64); },
+                  {"`tile`", "write by", "read by", "test_races.cpp:"});
+    expect_well([] { run(refills_what_is_read<true>, 1, 64); });
+    expect_report([] { run(loads_matrices<false>, 1, 32); }, {"`tile`", "write by", "read by", "__syncwarp"});
+    expect_well([] { run(loads_matrices<true>, 1, 32); });
+}
+
 /* ---- launches, and the emulator's own accesses ------------------------------ */
 static void two_launches()
 {
@@ -227,6 +275,7 @@ int main(void)
         cmocka_unit_test(a_missing_syncwarp_is_found),
         cmocka_unit_test(blocks_that_touch_the_same_memory_are_found),
         cmocka_unit_test(each_byte_counts),
+        cmocka_unit_test(copies_and_matrix_loads_are_accesses),
         cmocka_unit_test(launches_are_ordered_and_what_no_compiler_sees_can_be_told),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
