@@ -56,6 +56,13 @@ CASES = {
                                     "keep_linebreaks": "false", "max_train_samples": 120, "eval_strategy": "epoch"}),
     "bf16_file": (1, {**TINY, "model_name_or_path": "gpt2_bf16", "dtype": "float32"}),
     "f16_file": (1, {**TINY, "model_name_or_path": "gpt2_f16", "dtype": "float32"}),
+    "llama": (1, {**TINY, "model_name_or_path": "llama_grouped", "max_steps": 20}),
+    "llama_dynamic_eval": (1, {**TINY, "model_name_or_path": "llama_dynamic", "max_steps": 20, "validation_file": "validation.txt",
+                               "do_eval": "true", "eval_strategy": "steps", "eval_steps": 10, "max_eval_samples": 20}),
+    "mistral": (1, {**TINY, "model_name_or_path": "mistral_window", "max_steps": 20, "weight_decay": 0.1}),
+    "qwen2": (1, {**TINY, "model_name_or_path": "qwen2_window", "max_steps": 20, "train_file": "verses.jsonl"}),
+    "qwen3": (1, {**TINY, "model_name_or_path": "qwen3_norms", "max_steps": 20, "gradient_accumulation_steps": 2}),
+    "gemma2": (2, {**TINY, "model_name_or_path": "gemma2_caps", "max_steps": 20, "per_device_train_batch_size": 4}),
     # 50 blocks in fours over two ranks: 13 batches, 7 a rank; the 13th is filled up from the epoch's beginning and a
     # 14th made of its beginning
     "two_ranks": (2, {**TINY, "max_train_samples": 50, "per_device_train_batch_size": 4}),

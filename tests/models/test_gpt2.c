@@ -11,102 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/support/test_model.h"
-
-static void read_i32(const Safetensors *s, const char *name, int32_t *out, int64_t n)
-{
-    const TensorInfo *t = safetensors_find(s, name);
-    assert_non_null(t);
-    assert_int_equal(t->numel, n);
-    assert_ok(tensor_read(t, 0, n, DTYPE_I32, out));
-}
-
-static float *read_f32(const Safetensors *s, const char *name, int64_t *n)
-{
-    const TensorInfo *t = safetensors_find(s, name);
-    if (!t) return NULL;
-    float *out = malloc((size_t)t->numel * sizeof *out + 1);
-    assert_ok(tensor_read(t, 0, t->numel, DTYPE_F32, out));
-    *n = t->numel;
-    return out;
-}
-
-static double loss_of(TestModel *m, const Batch *b, float smoothing)
-{
-    LossSpec spec = {.scale = 1.0f / (float)b->targets, .smoothing = smoothing};
-    Tensor *hidden = model_forward(&m->tape, m->model, b);
-    Tensor *loss = op_linear_cross_entropy(&m->tape, hidden, &m->model->head->value, b->labels, &spec);
-    assert_ok(tape_status(&m->tape));
-    double sum;
-    m->tape.k->sum_segments(m->stream, &sum, loss->data, loss->rows, NULL, 1);
-    stream_sync(m->stream);
-    if (m->tape.wants_grad) assert_ok(tape_backward(&m->tape, loss, NULL));
-    return sum / (double)b->targets;
-}
-
-static void check_gradients(TestModel *m, const Safetensors *golden, const char *prefix)
-{
-    char name[256];
-    for (size_t i = 0; i < m->model->params.count; i++) {
-        Parameter *p = m->model->params.list[i];
-        int64_t n;
-        snprintf(name, sizeof name, "%s.%s", prefix, p->spec.name);
-        float *want = read_f32(golden, name, &n);
-        assert_non_null(want);
-        assert_int_equal(n, p->count);
-        assert_close(name, p->value.grad, want, n, 2e-5, 1e-3);
-        free(want);
-    }
-}
-
-static void check(const char *dir, const char *golden_dir, unsigned isa, double tolerance)
-{
-    char path[512];
-    TestModel m;
-    Safetensors *golden;
-    int32_t ids[26], cu[4];
-    int64_t n;
-    snprintf(path, sizeof path, FIXTURES "/models/%s/golden.safetensors", golden_dir);
-    assert_ok(safetensors_open(path, &golden));
-    read_i32(golden, "input_ids", ids, 26);
-    read_i32(golden, "cu_seqlens", cu, 4);
-    snprintf(path, sizeof path, FIXTURES "/models/%s", dir);
-    test_model_open(&m, path, isa, 2);
-    Batch b = test_batch(ids, cu, 3);
-
-    tape_begin(&m.tape, TAPE_EVAL, &b, 0);
-    Tensor *logits =
-        op_linear(&m.tape, model_forward(&m.tape, m.model, &b), &m.model->head->value, NULL, OUT_IN, ACT_NONE);
-    assert_ok(tape_status(&m.tape));
-    float *want = read_f32(golden, "logits", &n);
-    assert_non_null(want);
-    assert_int_equal(n, tensor_count(logits));
-    assert_close(dir, logits->data, want, n, tolerance, 1e-3);
-    free(want);
-
-    want = read_f32(golden, "loss", &n);
-    tape_begin(&m.tape, TAPE_EVAL, &b, 0);
-    assert_true(fabs(loss_of(&m, &b, 0) - (double)want[0]) < 1e-5);
-    for (int checkpointing = 0; checkpointing < 2; checkpointing++) {
-        m.tape.checkpointing = checkpointing;
-        parameters_begin_update(&m.model->params);
-        tape_begin(&m.tape, TAPE_TRAIN, &b, 0);
-        assert_true(fabs(loss_of(&m, &b, 0) - (double)want[0]) < 1e-5);
-        if (safetensors_find(golden, "grad.transformer.wte.weight")) check_gradients(&m, golden, "grad");
-    }
-    free(want);
-    if (safetensors_find(golden, "smoothed.loss")) {
-        want = read_f32(golden, "smoothed.loss", &n);
-        parameters_begin_update(&m.model->params);
-        tape_begin(&m.tape, TAPE_TRAIN, &b, 0);
-        assert_true(fabs(loss_of(&m, &b, 0.1f) - (double)want[0]) < 1e-5);
-        check_gradients(&m, golden, "smoothed.grad");
-        free(want);
-    }
-    test_batch_free(&b);
-    test_model_close(&m);
-    safetensors_close(golden);
-}
+#include "tests/support/golden_model.h"
 
 static void logits_loss_and_gradients_equal_transformers(void **state)
 {
@@ -115,16 +20,16 @@ static void logits_loss_and_gradients_equal_transformers(void **state)
                                        "gpt2_untied"};
     for (unsigned isa = ISA_BASE; isa <= ISA_AVX512; isa <<= 1)
         for (size_t i = 0; (isa_detect() & isa) && i < sizeof dirs / sizeof *dirs; i++)
-            check(dirs[i], dirs[i], isa, 1e-5);
+            check_model(dirs[i], dirs[i], NULL, isa, 1e-5);
 }
 
 static void files_of_other_layouts_give_the_same(void **state)
 {
     (void)state;
-    check("gpt2_noprefix", "gpt2_tiny", isa_detect(), 1e-5);
-    check("gpt2_sharded", "gpt2_relu_unscaled", isa_detect(), 1e-5);
-    check("gpt2_bf16", "gpt2_bf16", isa_detect(), 1e-5);
-    check("gpt2_f16", "gpt2_f16", isa_detect(), 1e-5);
+    check_model("gpt2_noprefix", "gpt2_tiny", NULL, isa_detect(), 1e-5);
+    check_model("gpt2_sharded", "gpt2_relu_unscaled", NULL, isa_detect(), 1e-5);
+    check_model("gpt2_bf16", "gpt2_bf16", NULL, isa_detect(), 1e-5);
+    check_model("gpt2_f16", "gpt2_f16", NULL, isa_detect(), 1e-5);
 }
 
 static void what_does_not_fit_the_config_is_listed_whole(void **state)

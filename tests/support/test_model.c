@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,14 +26,25 @@ static void bind(TestModel *m, unsigned isa, int threads)
     assert_ok(tape_open(&m->tape, kernels_cpu(isa), m->stream, &m->model->params));
 }
 
-void test_model_open(TestModel *m, const char *path, unsigned isa, int threads)
+void test_model_open_as(TestModel *m, const char *path, const char *config_file, unsigned isa, int threads)
 {
     cJSON *config;
+    char file[1024];
     *m = (TestModel){0};
-    assert_ok(model_config_read(path, &config));
+    if (config_file) {
+        snprintf(file, sizeof file, "%s/%s", path, config_file);
+        assert_ok(json_read_file(file, &config));
+    } else {
+        assert_ok(model_config_read(path, &config));
+    }
     assert_ok(model_new(config, path, &m->model));
     bind(m, isa, threads);
     assert_ok(model_load(m->model, path));
+}
+
+void test_model_open(TestModel *m, const char *path, unsigned isa, int threads)
+{
+    test_model_open_as(m, path, NULL, isa, threads);
 }
 
 void test_model_draw(TestModel *m, const char *config, uint64_t seed, unsigned isa, int threads)
@@ -48,8 +60,8 @@ void test_model_draw(TestModel *m, const char *config, uint64_t seed, unsigned i
 void test_model_close(TestModel *m)
 {
     tape_close(&m->tape);
-    stream_free(m->stream);
     model_free(m->model);
+    stream_free(m->stream);
     free(m->weights);
     free(m->grads);
 }

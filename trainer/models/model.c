@@ -55,6 +55,7 @@ done:
 void model_free(Model *m)
 {
     if (!m) return;
+    if (m->type->close) m->type->close(m);
     cJSON_Delete(m->config);
     arena_free(m->arena);
 }

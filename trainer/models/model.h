@@ -38,6 +38,7 @@ typedef struct ModelType {
      * cannot honour is refused. */
     Status (*declare)(Model *m, const char *where);
     Tensor *(*forward)(Tape *t, const Model *m, const Batch *batch); /* the final hidden states */
+    void (*close)(Model *m);        /* what it holds beside the arena; NULL: nothing */
     const char *prefix;             /* names may lack it in old files */
     const char *const *ignored;     /* ends of names of buffers in old files, NULL-terminated */
     const ModelSetting *settings;   /* of its config, besides those of all types; ends with a NULL name */
@@ -51,6 +52,7 @@ struct Model {
     Parameters params;
     Threads *threads; /* borrowed: read the weights; NULL: the caller alone */
     Parameter *head; /* [vocab_size, hidden_size]; the embedding itself when tied */
+    float logit_softcap; /* > 0: logits become cap * tanh(logits / cap) */
     int64_t vocab_size, hidden_size, num_layers, max_positions, kv_width /* keys' width, for the cache */;
 };
 

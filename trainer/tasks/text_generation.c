@@ -114,7 +114,9 @@ done:
 
 static Tensor *loss(Tape *t, const Model *m, const Batch *batch, const LossSpec *spec)
 {
-    return op_linear_cross_entropy(t, model_forward(t, m, batch), &m->head->value, batch->labels, spec);
+    LossSpec of_model = *spec;
+    of_model.softcap = m->logit_softcap;
+    return op_linear_cross_entropy(t, model_forward(t, m, batch), &m->head->value, batch->labels, &of_model);
 }
 
 static Status show(const TaskContext *c, const Dataset *d, int64_t index, Text *out)

@@ -1,0 +1,40 @@
+/* Llama (Touvron et al. 2023), as transformers' LlamaForCausalLM computes it; SmolLM and many others have this type. */
+#include "trainer/models/decoder_config.h"
+
+static const DecoderDefaults defaults = {.vocab_size = 32000, .hidden = 4096, .inner = 11008, .num_layers = 32,
+                                         .heads = 32, .max_positions = 2048, .act_key = "hidden_act", .act = "silu"};
+
+static Status declare(Model *m, const char *where)
+{
+    Status st = OK;
+    DecoderSpec spec = {0};
+    bool bias;
+    TRY(decoder_config_read(m, where, &defaults, &spec));
+    TRY(json_bool_or(m->config, where, "attention_bias", false, &bias));
+    TRY(json_bool_or(m->config, where, "mlp_bias", false, &spec.mlp_bias));
+    spec.qkv_bias = spec.o_bias = bias;
+    TRY(decoder_config_declare(m, where, &defaults, &spec));
+done:
+    return st;
+}
+
+static const ModelSetting settings[] = {
+    DECODER_SETTINGS,
+    {.name = "attention_bias", .type = SETTING_BOOL},
+    {.name = "hidden_act", .type = SETTING_TEXT},
+    {.name = "mlp_bias", .type = SETTING_BOOL},
+    {.name = "pretraining_tp", .type = SETTING_INT_OR_NULL},
+    {.name = NULL},
+};
+
+const ModelType model_llama = {
+    .name = "llama",
+    .architecture = "LlamaForCausalLM",
+    .bytes = sizeof(DecoderModel),
+    .declare = declare,
+    .forward = decoder_model_forward,
+    .close = decoder_model_close,
+    .prefix = "model.",
+    .ignored = (const char *const[]){".rotary_emb.inv_freq", NULL},
+    .settings = settings,
+};
