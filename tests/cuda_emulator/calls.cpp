@@ -1,9 +1,10 @@
-/* calls.h. */
+/* calls.h, from_c.h. */
 #include "tests/cuda_emulator/calls.h"
 
 #include <cstdio>
 #include <cstdlib>
 
+#include "tests/cuda_emulator/from_c.h"
 #include "tests/cuda_emulator/stream.h"
 
 namespace emu
@@ -27,3 +28,11 @@ void count_call(Call call)
 uint64_t calls(Call call) { return counts[(int)call]; }
 
 } // namespace emu
+
+void emulator_seed(uint64_t seed) { emu::set_seed(seed); }
+uint64_t emulator_allocations(void) { return emu::calls(emu::Call::ALLOCATE) + emu::calls(emu::Call::ALLOCATE_HOST); }
+
+uint64_t emulator_stops(void)
+{
+    return emu::calls(emu::Call::SYNCHRONIZE) + emu::calls(emu::Call::WAIT) + emu::calls(emu::Call::PAGEABLE);
+}

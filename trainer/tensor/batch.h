@@ -2,7 +2,7 @@
 #ifndef HONE_TENSOR_BATCH_H
 #define HONE_TENSOR_BATCH_H
 
-#include "kernels/kernels.h"
+#include "kernels/device.h"
 #include "trainer/base/status.h"
 
 typedef struct Batch {
@@ -21,15 +21,24 @@ typedef struct Batch {
     int64_t hf_targets;           /* what the Hugging Face Trainer would have counted (trainer_semantics.md, 4) */
 } Batch;
 
-/* Room for one batch where the stream's kernels work: data are collated on the host, ops read them there. */
-typedef struct BatchRoom {
-    Stream *stream; /* that has the memory */
+/* Room where the stream's kernels work: data are collated on the host, ops read them there. For two batches, so that
+ * one goes there while the other is computed with. */
+typedef struct BatchSlot {
     int32_t *staging, *memory;
-    int64_t capacity; /* of both, elements */
+    int64_t capacity;          /* of both, elements */
+    DeviceMark *copied, *used; /* staging may be written again; memory may */
+} BatchSlot;
+
+typedef struct BatchRoom {
+    Stream *stream, *copies; /* that computes and has the memory; a queue beside it */
+    const DeviceRanks *queues;
+    BatchSlot slots[2];
+    int now; /* the slot of the last batch */
 } BatchRoom;
 
-/* *out: host's numbers, with its arrays in the room; good until the next call. On the CPU it is `host` itself. */
+/* *out: host's numbers, with its arrays in the room; good for what is queued on the stream before the next call. host's
+ * arrays may change at once, but for a stream on the CPU: there *out is `host` itself. */
 Status batch_place(BatchRoom *room, const Kernels *k, Stream *s, const Batch *host, Batch *out);
-void batch_room_free(BatchRoom *room);
+void batch_room_free(BatchRoom *room); /* all zero is fine; before the stream is freed */
 
 #endif
