@@ -13,6 +13,7 @@
 #pragma weak stream_new_cuda
 #pragma weak cuda_device_count
 #pragma weak device_ranks_cuda
+#pragma weak cuda_device_facts
 
 #define LIBRARY "libhone_cuda.so"
 #define DRIVER "libcuda.so.1"
@@ -22,6 +23,7 @@ typedef struct Doors {
     Stream *(*stream_new)(int device, char *message);
     int (*count)(void);
     const DeviceRanks *(*ranks)(void);
+    bool (*facts)(int device, DeviceFacts *facts, char *why);
 } Doors;
 
 /* "DIR/libhone_cuda.so" for the program's own directory; *dir: the length of DIR. */
@@ -60,7 +62,8 @@ static bool load(Doors *d, char *why)
     *(void **)&d->stream_new = dlsym(library, "stream_new_cuda");
     *(void **)&d->count = dlsym(library, "cuda_device_count");
     *(void **)&d->ranks = dlsym(library, "device_ranks_cuda");
-    if (d->kernels && d->stream_new && d->count && d->ranks) return true;
+    *(void **)&d->facts = dlsym(library, "cuda_device_facts");
+    if (d->kernels && d->stream_new && d->count && d->ranks && d->facts) return true;
     snprintf(why, DEVICE_WHY_BYTES, LIBRARY " is not this version's: build both together");
     return false;
 }
@@ -70,8 +73,8 @@ static const Doors *doors(char *why)
 {
     static Doors opened;
     if (opened.kernels) return &opened;
-    if (kernels_cuda && stream_new_cuda && cuda_device_count && device_ranks_cuda)
-        opened = (Doors){kernels_cuda, stream_new_cuda, cuda_device_count, device_ranks_cuda};
+    if (kernels_cuda && stream_new_cuda && cuda_device_count && device_ranks_cuda && cuda_device_facts)
+        opened = (Doors){kernels_cuda, stream_new_cuda, cuda_device_count, device_ranks_cuda, cuda_device_facts};
     Doors found = opened;
     if (!opened.kernels && !load(&found, why)) return NULL;
     opened = found;
@@ -110,4 +113,10 @@ const DeviceRanks *device_ranks(char why[DEVICE_WHY_BYTES])
 {
     const Doors *d = doors(why);
     return d ? d->ranks() : NULL;
+}
+
+bool device_facts(int index, DeviceFacts *facts, char why[DEVICE_WHY_BYTES])
+{
+    const Doors *d = doors(why);
+    return d && d->facts(index, facts, why);
 }

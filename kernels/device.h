@@ -12,6 +12,15 @@ int device_count(char why[DEVICE_WHY_BYTES]);
 /* The kernels of device number `index` and a stream of its own; the caller frees the stream. false: why says why. */
 bool device_open(int index, const Kernels **k, Stream **stream, char why[DEVICE_WHY_BYTES]);
 
+/* What `hone env` tells of a device. */
+typedef struct DeviceFacts {
+    char name[256];
+    int major, minor, multiprocessors; /* compute capability; its units */
+    int64_t memory_bytes, memory_free_bytes;
+    int driver, runtime; /* the versions of CUDA that the driver knows, and that the kernels use: 13000 is 13.0 */
+} DeviceFacts;
+bool device_facts(int index, DeviceFacts *facts, char why[DEVICE_WHY_BYTES]);
+
 /* ---- ranks, a device each -----------------------------------------------------------------------------------------
  * What ranks need whose arrays lie on devices: a second queue beside the one that computes, points in queues that order
  * them, and NCCL. Like kernels the calls only queue work and return nothing: a failure waits in the queue

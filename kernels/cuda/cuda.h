@@ -17,6 +17,7 @@ CUDA_DOOR const Kernels *kernels_cuda(void);
 CUDA_DOOR Stream *stream_new_cuda(int device, char *message);
 CUDA_DOOR int cuda_device_count(void); /* 0 without a driver too */
 CUDA_DOOR const DeviceRanks *device_ranks_cuda(void);
+CUDA_DOOR bool cuda_device_facts(int device, DeviceFacts *facts, char *why); /* why: at least 200 bytes */
 
 #ifdef __cplusplus
 }

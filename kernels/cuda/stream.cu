@@ -86,6 +86,27 @@ extern "C" int cuda_device_count(void)
     return 0;
 }
 
+extern "C" bool cuda_device_facts(int device, DeviceFacts *facts, char *why)
+{
+    cudaDeviceProp p;
+    size_t free_bytes = 0, total_bytes = 0;
+    cudaError_t error = cudaGetDeviceProperties(&p, device);
+    *facts = {};
+    if (error == cudaSuccess) error = cudaSetDevice(device);
+    if (error == cudaSuccess) error = cudaMemGetInfo(&free_bytes, &total_bytes);
+    if (error == cudaSuccess) error = cudaDriverGetVersion(&facts->driver);
+    if (error == cudaSuccess) error = cudaRuntimeGetVersion(&facts->runtime);
+    if (error != cudaSuccess) {
+        snprintf(why, 200, "cuda:%d: %s (%s)", device, cudaGetErrorString(error), cudaGetErrorName(error));
+        cudaGetLastError();
+        return false;
+    }
+    snprintf(facts->name, sizeof facts->name, "%s", p.name);
+    facts->major = p.major, facts->minor = p.minor, facts->multiprocessors = p.multiProcessorCount;
+    facts->memory_bytes = (int64_t)total_bytes, facts->memory_free_bytes = (int64_t)free_bytes;
+    return true;
+}
+
 extern "C" const Kernels *kernels_cuda(void)
 {
     static const Kernels *const table = [] {

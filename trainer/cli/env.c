@@ -62,14 +62,46 @@ static void add_processor(cJSON *object)
     if (f) fclose(f);
 }
 
+static void add_device(cJSON *list, int index)
+{
+    char why[DEVICE_WHY_BYTES] = "", text[64];
+    DeviceFacts facts;
+    cJSON *device = cJSON_CreateObject();
+    cJSON_AddItemToArray(list, device);
+    snprintf(text, sizeof text, "cuda:%d", index);
+    add(device, "device", text);
+    if (!device_facts(index, &facts, why)) {
+        add(device, "fails", why);
+        return;
+    }
+    add(device, "name", facts.name);
+    snprintf(text, sizeof text, "%d.%d", facts.major, facts.minor);
+    add(device, "compute_capability", text);
+    cJSON_AddItemToObject(device, "multiprocessors", json_new_int(facts.multiprocessors));
+    cJSON_AddItemToObject(device, "memory_bytes", json_new_int(facts.memory_bytes));
+    cJSON_AddItemToObject(device, "memory_free_bytes", json_new_int(facts.memory_free_bytes));
+    snprintf(text, sizeof text, "%d.%d", facts.driver / 1000, facts.driver % 1000 / 10);
+    add(device, "driver_cuda", text);
+    snprintf(text, sizeof text, "%d.%d", facts.runtime / 1000, facts.runtime % 1000 / 10);
+    add(device, "runtime_cuda", text);
+}
+
 /* GPUs, or why there are none. */
 static void add_devices(cJSON *object)
 {
-    char why[DEVICE_WHY_BYTES] = "";
+    char why[DEVICE_WHY_BYTES] = "", nccl[64];
     int count = device_count(why);
-    add(object, "device", "cpu");
     cJSON_AddItemToObject(object, "cuda_devices", json_new_int(count));
-    if (!count) add(object, "cuda_missing", why);
+    if (!count) {
+        add(object, "cuda_missing", why);
+        return;
+    }
+    cJSON *list = cJSON_AddArrayToObject(object, "cuda");
+    for (int i = 0; i < count; i++) add_device(list, i);
+    const DeviceRanks *ranks = device_ranks(why);
+    int version = ranks ? ranks->nccl_version(why) : 0;
+    snprintf(nccl, sizeof nccl, "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
+    add(object, version ? "nccl" : "nccl_missing", version ? nccl : why);
 }
 
 static void add_machine(cJSON *object)
