@@ -55,6 +55,7 @@ endfunction()
 # tests/ROOM/bench_X.c becomes the program bench_ROOM_X; nothing runs it.
 function(hone_benches)
   file(GLOB benches CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/*/bench_*.c)
+  list(FILTER benches EXCLUDE REGEX "/tests/gpu/") # cmake/cuda.cmake
   foreach(source ${benches})
     get_filename_component(room ${source} DIRECTORY)
     get_filename_component(room ${room} NAME)
