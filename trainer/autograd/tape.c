@@ -142,7 +142,8 @@ static bool take_slot(Tape *t, Tensor *y)
         stream_release(t->stream, t->slots[oldest].data);
         t->slots[oldest].bytes = 0;
         if (!(t->slots[oldest].data = stream_allocate(t->stream, bytes))) {
-            status_raise(STATUS_MEMORY, "out of memory: %zu bytes for an activation", bytes);
+            status_raise(STATUS_MEMORY, "out of memory: %zu bytes for an activation%s", bytes,
+                         stream_memory_failure(t->stream));
             out_of_memory(t);
             return false;
         }

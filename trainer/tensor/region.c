@@ -37,12 +37,13 @@ void region_close(Region *r)
     *r = (Region){0};
 }
 
-static void *out_of_memory(const Region *r, size_t bytes)
+/* failure: what the device says, or "". */
+static void *out_of_memory(const Region *r, size_t bytes, const char *failure)
 {
     status_raise(STATUS_MEMORY,
-                 "out of memory: %zu MB of activations%s; lower per_device_train_batch_size, or set "
+                 "out of memory: %zu MB of activations%s%s; lower per_device_train_batch_size, or set "
                  "gradient_checkpointing: true",
-                 (r->used + bytes) >> 20, r->device ? " on the device" : "");
+                 (r->used + bytes) >> 20, r->device ? " on the device" : "", failure);
     return NULL;
 }
 
@@ -62,13 +63,13 @@ static bool add_block(Region *r, size_t bytes)
 static void *alloc_on_device(Region *r, size_t bytes)
 {
     size_t rounded = (bytes + DEVICE_ALIGNMENT - 1) / DEVICE_ALIGNMENT * DEVICE_ALIGNMENT;
-    if (rounded < bytes || rounded > r->reserved || r->used > r->reserved - rounded) return out_of_memory(r, bytes);
+    if (rounded < bytes || rounded > r->reserved || r->used > r->reserved - rounded) return out_of_memory(r, bytes, "");
     for (int i = 0;; i++) {
         if (i == r->num_blocks) {
             size_t wish = r->committed > FIRST_BLOCK ? r->committed : FIRST_BLOCK;
             while (wish > rounded && !add_block(r, wish)) wish /= 2;
             if (i == r->num_blocks && !add_block(r, rounded ? rounded : DEVICE_ALIGNMENT))
-                return out_of_memory(r, bytes);
+                return out_of_memory(r, bytes, stream_memory_failure(r->device));
         }
         size_t begin = r->blocks[i].begin, end = begin + r->blocks[i].bytes, at = r->used > begin ? r->used : begin;
         if (at > end || rounded > end - at) continue;
@@ -82,6 +83,7 @@ void region_settle(Region *r)
 {
     if (r->num_blocks < 2 || r->used) return;
     release_blocks(r);
+    stream_trim(r->device); /* else the device would have to hold them beside the one */
     add_block(r, r->peak); /* else region_alloc() asks again, for less */
 }
 
@@ -89,11 +91,11 @@ void *region_alloc(Region *r, size_t bytes)
 {
     if (r->device) return alloc_on_device(r, bytes);
     size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    if (rounded < bytes || rounded > r->reserved - r->used) return out_of_memory(r, bytes);
+    if (rounded < bytes || rounded > r->reserved - r->used) return out_of_memory(r, bytes, "");
     if (r->used + rounded > r->committed) {
         size_t grow = (r->used + rounded - r->committed + STEP - 1) / STEP * STEP;
         if (grow > r->reserved - r->committed) grow = r->reserved - r->committed;
-        if (mprotect(r->base + r->committed, grow, PROT_READ | PROT_WRITE) != 0) return out_of_memory(r, bytes);
+        if (mprotect(r->base + r->committed, grow, PROT_READ | PROT_WRITE) != 0) return out_of_memory(r, bytes, "");
         madvise(r->base + r->committed, grow, MADV_HUGEPAGE);
         r->committed += grow;
     }

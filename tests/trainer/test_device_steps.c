@@ -1,0 +1,104 @@
+/* links: callbacks */
+/* A steady step on a device: the host waits once, at its end, and nothing is allocated. Two runs of which one is longer
+ * are compared by what the emulator's log says that the host has asked for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "trainer/base/file.h"
+
+#define MODEL "n_layer=2,n_embd=16,n_head=2,n_positions=16,vocab_size=320,bos_token_id=319"
+enum { SHORT = 3, LONG = 6 };
+
+static char dir[] = "/tmp/hone-steps-XXXXXX", program[4096];
+
+typedef struct Asked { int64_t synchronizes, waits, allocates, pageable; } Asked;
+
+static int setup(void **state)
+{
+    (void)state;
+    if (!realpath("hone-emulated", program)) return 0;
+    assert_non_null(mkdtemp(dir));
+    setenv("HONE_CACHE", dir, 1);
+    return chdir(FIXTURES "/../..");
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    return *program && dir_remove(dir) != OK;
+}
+
+static Asked read_log(const char *path)
+{
+    Asked a = {0};
+    char line[4096];
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        if (!strstr(line, " host ")) continue;
+        a.synchronizes += strstr(line, "synchronizes") != NULL;
+        a.waits += strstr(line, "waits for an event") != NULL;
+        a.allocates += strstr(line, "allocates") != NULL;
+        a.pageable += strstr(line, "copies pageable") != NULL;
+    }
+    fclose(f);
+    return a;
+}
+
+static Asked run(int seed, int steps, const char *options)
+{
+    char command[8192], log[64];
+    snprintf(log, sizeof log, "%s/calls", dir);
+    snprintf(command, sizeof command,
+             "rm -rf %s/calls %s/out; HONE_EMU_LOG=%s HONE_EMU_SEED=%d %s train --device cuda --model_type gpt2"
+             " --config_overrides " MODEL " --tokenizer_name tests/fixtures/models/gpt2_tiny"
+             " --train_file tests/fixtures/data/validation.txt --block_size 16 --max_train_samples 36"
+             " --per_device_train_batch_size 2 --max_steps %d --logging_steps 1 --disable_tqdm --num_threads 1"
+             " --output_dir %s/out --save_strategy no --report_to none %s >%s/log 2>&1",
+             dir, dir, log, seed, program, steps, dir, options, dir);
+    if (system(command)) {
+        snprintf(command, sizeof command, "cat %s/log", dir);
+        fail_msg("%s failed (%d)", options, system(command));
+    }
+    return read_log(log);
+}
+
+static void a_steady_step_stops_once_and_allocates_nothing(void **state)
+{
+    (void)state;
+    if (!*program) skip();
+    static const struct { const char *options; int waits; } runs[] = {
+        {"", 0},
+        {"--gradient_accumulation_steps 2 --gradient_checkpointing", 0},
+        {"--gradient_accumulation_steps 4 --optim sgd", 2}, /* for the copy of the batch before the last but one */
+    };
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        for (int seed = 1; seed < 3; seed++) {
+            const char *options = runs[i].options;
+            Asked a = run(seed, SHORT, options), b = run(seed, LONG, options);
+            int64_t steps = LONG - SHORT, waits = b.waits - a.waits;
+            if (b.synchronizes - a.synchronizes != steps)
+                fail_msg("%s: %d steps stop %d times", options, (int)steps, (int)(b.synchronizes - a.synchronizes));
+            if (b.allocates != a.allocates)
+                fail_msg("%s: %d steps allocate %d times", options, (int)steps, (int)(b.allocates - a.allocates));
+            if (b.pageable != a.pageable)
+                fail_msg("%s: %d steps copy pageable memory %d times", options, (int)steps,
+                         (int)(b.pageable - a.pageable));
+            if (waits > steps * runs[i].waits)
+                fail_msg("%s: %d steps wait for %d events", options, (int)steps, (int)waits);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_steady_step_stops_once_and_allocates_nothing)};
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
