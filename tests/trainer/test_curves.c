@@ -97,7 +97,7 @@ static void check(const char *name, int ranks)
     assert_non_null(f);
     while (fgets(line, sizeof line, f)) lines += compare_line(name, &s, line);
     fclose(f);
-    assert_true(lines > 50);
+    assert_true(lines > 20);
     state_free(&s);
 }
 
@@ -109,7 +109,9 @@ static void one_rank_draws_the_references_curves(void **state)
         "head24_untied", "options", "accumulation", "epochs_short_batch", "drop_last", "cosine_warmup_decay_clip",
         "label_smoothing_eval", "jsonl_validation_split", "text_no_linebreaks_eval", "bf16_file", "f16_file"
     };
+    static const char *const decoders[] = {"llama", "llama_dynamic_eval", "mistral", "qwen2", "qwen3"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) check(names[i], 1);
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) check(decoders[i], 1);
 }
 
 static void two_ranks_do_too(void **state)
@@ -118,6 +120,7 @@ static void two_ranks_do_too(void **state)
     check("two_ranks", 2);
     check("two_ranks_accumulation", 2);
     check("two_ranks_jsonl", 2);
+    check("gemma2", 2);
 }
 
 /* Weights of one model with the config of another: what does not fit is told, so the config was read. */

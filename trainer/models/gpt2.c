@@ -189,5 +189,6 @@ const ModelType model_gpt2 = {
     .prefix = "transformer.",
     .ignored = (const char *const[]){".attn.bias", ".attn.masked_bias", NULL},
     .settings = settings,
+    .positions_end = true,
     .counts_all_labels = true,
 };

@@ -42,6 +42,7 @@ typedef struct ModelType {
     const char *prefix;             /* names may lack it in old files */
     const char *const *ignored;     /* ends of names of buffers in old files, NULL-terminated */
     const ModelSetting *settings;   /* of its config, besides those of all types; ends with a NULL name */
+    bool positions_end;     /* positions have an embedding each: there is none beyond the last */
     bool counts_all_labels; /* the Hugging Face Trainer counts a sequence's first label too (trainer_semantics.md, 4) */
 } ModelType;
 

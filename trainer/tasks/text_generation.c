@@ -21,9 +21,12 @@ Status clm_block_size(const TaskContext *c, int64_t *out)
                     (long long)tokenizer_max);
         block = tokenizer_max;
     }
-    if (block > c->model->max_positions)
+    if (block > c->model->max_positions && c->model->type->positions_end)
         RAISE(USAGE, "block_size %lld is more than the %lld positions of the model; set block_size: %lld or less",
               (long long)block, (long long)c->model->max_positions, (long long)c->model->max_positions);
+    if (block > c->model->max_positions)
+        log_warning("block_size %lld is more than the %lld positions that the model was made for", (long long)block,
+                    (long long)c->model->max_positions);
     if (block < 2) RAISE(USAGE, "block_size %lld leaves nothing to predict; set it to 2 or more", (long long)block);
     *out = block;
 done:
