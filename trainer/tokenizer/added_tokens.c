@@ -31,7 +31,7 @@ static Status normalize_pattern(AddedToken *t, Arena *arena, const ComponentList
     Work *w = NULL;
     if (!t->normalized || !normalizers->count) return OK;
     TRY(work_new(&w));
-    TRY(work_begin(w, t->content, t->content_size, false));
+    TRY(work_begin(w, t->content, t->content_size, false, false));
     for (size_t i = 0; i < normalizers->count; i++)
         TRY(((const NormalizerType *)normalizers->items[i].type)->run(normalizers->items[i].data, w));
     t->pattern_size = w->piece_count ? w->pieces[0].end - w->pieces[0].start : 0;

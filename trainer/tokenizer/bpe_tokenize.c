@@ -182,12 +182,12 @@ Status bpe_tokenize(const void *data, Work *w)
         const BpeSymbol *symbols;
         size_t count, at = p.start;
         if (p.id >= 0) {
-            TRY(work_token(w, p.id, p.start, p.end));
+            TRY(work_token(w, p.id, i, p.start, p.end));
             continue;
         }
         TRY(encode_cached(bpe, s, w->text + p.start, p.end - p.start, w->byte_level, &symbols, &count));
         for (size_t k = 0; k < count; at += symbols[k++].size)
-            TRY(work_token(w, symbols[k].id, at, at + symbols[k].size));
+            TRY(work_token(w, symbols[k].id, i, at, at + symbols[k].size));
     }
 done:
     return st;

@@ -37,15 +37,20 @@ typedef struct ModelType {
 } ModelType;
 
 struct Encoding;
-struct Tokenizer;
+struct Segment;
 
 typedef struct PostProcessorType {
     ComponentType head;
-    /* Mends the offsets of one sequence, whose tokens lie in w still. NULL: nothing to mend. */
-    void (*trim)(const void *data, const struct Tokenizer *tokenizer, const Work *w, struct Encoding *part);
-    /* Appends the parts (one sequence or two) to out with what belongs around them. NULL: one part after the other. */
-    Status (*join)(const void *data, const struct Encoding *parts, int count, unsigned flags, struct Encoding *out);
-    int64_t (*added)(const void *data, bool pair); /* how many tokens join adds */
+    /* Mends the offsets of one sequence; spaces: of each of its tokens' texts, white space at its start and end.
+     * `lead`: how many tokens a post-processor before this one has put before the first. NULL: nothing to mend. */
+    void (*trim)(const void *data, const Span *spaces, int64_t lead, struct Encoding *tokens);
+    /* Appends the segments (of one sequence or of two) to out with what belongs around them. NULL: one after the
+     * other. */
+    Status (*join)(const void *data, const struct Segment *segments, int count, unsigned flags, struct Encoding *out);
+    int64_t (*added)(const void *data, bool pair);       /* how many tokens join adds */
+    int64_t (*lead)(const void *data, int sequence);     /* how many it puts before a sequence's first for trim */
+    /* Which sequences are there, in order of their first appearance, with how often; NULL: each once. */
+    int (*order)(const void *data, bool pair, int sequences[2], int uses[2]);
 } PostProcessorType;
 
 /* Tokens on their way back to text: `count` texts, the i-th being bytes [ends[i-1], ends[i]) of text. */
@@ -55,17 +60,37 @@ typedef struct DecodeWork {
     size_t count, capacity;
 } DecodeWork;
 
+/* A decoder that changes tokens writes new ones: text, then the end of a token; then they take the old ones' place
+ * (what next holds afterwards is to be freed). */
+static inline void decode_text(DecodeWork *next, const char *text, size_t size)
+{
+    if (size) text_add(&next->text, text, size);
+}
+Status decode_token_end(DecodeWork *next);
+/* The i-th token that begins at *start, which moves on to the next. */
+static inline const char *decode_token(const DecodeWork *w, size_t i, size_t *start, size_t *size)
+{
+    const char *token = w->text.data ? w->text.data + *start : "";
+    *size = w->ends[i] - *start;
+    *start = w->ends[i];
+    return token;
+}
+void decode_replace(DecodeWork *w, DecodeWork *next);
+void decode_work_free(DecodeWork *w);
+
 typedef struct DecoderType {
     ComponentType head;
     Status (*run)(const void *data, DecodeWork *w);
 } DecoderType;
 
 /* Sorted. A "Sequence" is no component: its members are put into the list one after the other. */
-#define NORMALIZERS(X) X(nfc) X(nfd) X(nfkc) X(nfkd)
-#define PRE_TOKENIZERS(X) X(byte_level) X(digits) X(punctuation) X(split) X(whitespace) X(whitespace_split)
+#define NORMALIZERS(X) X(lowercase) X(nfc) X(nfd) X(nfkc) X(nfkd) X(prepend) X(replace) X(strip) X(strip_accents)
+#define PRE_TOKENIZERS(X)                                                                                              \
+    X(bert_pre_tokenizer) X(byte_level) X(digits) X(metaspace) X(punctuation) X(split) X(whitespace)                   \
+    X(whitespace_split)
 #define TOKENIZER_MODELS(X) X(bpe)
-#define POST_PROCESSORS(X) X(byte_level) X(template_processing)
-#define DECODERS(X) X(byte_level) X(fuse)
+#define POST_PROCESSORS(X) X(bert_processing) X(byte_level) X(roberta_processing) X(template_processing)
+#define DECODERS(X) X(byte_fallback) X(byte_level) X(fuse) X(metaspace) X(replace) X(strip)
 
 #define AS_NORMALIZER(name) extern const NormalizerType normalizer_##name;
 #define AS_PRE_TOKENIZER(name) extern const PreTokenizerType pre_tokenizer_##name;

@@ -4,17 +4,30 @@
 
 #include "trainer/tokenizer/internal.h"
 
-static Status add_token(DecodeWork *w, const char *token, size_t size)
+Status decode_token_end(DecodeWork *w)
 {
+    if (w->text.failed) return status_raise(STATUS_MEMORY, "no memory to decode tokens");
     if (w->count == w->capacity) {
         size_t capacity = w->capacity * 2 + 64, *ends = realloc(w->ends, capacity * sizeof *ends);
         if (!ends) return status_raise(STATUS_MEMORY, "no memory to decode %zu tokens", capacity);
         w->ends = ends;
         w->capacity = capacity;
     }
-    text_add(&w->text, token, size);
     w->ends[w->count++] = w->text.size;
     return OK;
+}
+
+void decode_replace(DecodeWork *w, DecodeWork *next)
+{
+    DecodeWork old = *w;
+    *w = *next;
+    *next = old;
+}
+
+void decode_work_free(DecodeWork *w)
+{
+    text_free(&w->text);
+    free(w->ends);
 }
 
 Status tokenizer_decode(const Tokenizer *t, const int32_t *ids, int64_t count, bool skip_special, Text *out)
@@ -27,16 +40,16 @@ Status tokenizer_decode(const Tokenizer *t, const int32_t *ids, int64_t count, b
         if (ids[i] < 0) RAISE(FORMAT, "id %d cannot be decoded: ids begin at 0", ids[i]);
         const char *token = tokenizer_token(t, ids[i], &size);
         if (!token || (skip_special && string_map_find(&t->added.specials, token, size) >= 0)) continue;
-        if (spaced && w.count) text_add(&w.text, " ", 1);
-        TRY(add_token(&w, token, size));
+        if (spaced && w.count) decode_text(&w, " ", 1);
+        decode_text(&w, token, size);
+        TRY(decode_token_end(&w));
     }
     for (size_t i = 0; i < t->decoders.count; i++)
         TRY(((const DecoderType *)t->decoders.items[i].type)->run(t->decoders.items[i].data, &w));
     if (w.text.size) text_add(out, w.text.data, w.text.size);
     if (w.text.failed || out->failed) RAISE(MEMORY, "no memory to decode %lld tokens", (long long)count);
 done:
-    text_free(&w.text);
-    free(w.ends);
+    decode_work_free(&w);
     return st;
 }
 

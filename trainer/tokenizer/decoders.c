@@ -34,8 +34,11 @@ static Status run_byte_level(const void *data, DecodeWork *w)
 {
     Text bytes = {0}, text = {0};
     (void)data;
-    for (size_t i = 0, start = 0; i < w->count; start = w->ends[i++])
-        add_bytes(&bytes, w->text.data + start, w->ends[i] - start);
+    for (size_t i = 0, start = 0; i < w->count; i++) {
+        size_t size;
+        const char *token = decode_token(w, i, &start, &size);
+        add_bytes(&bytes, token, size);
+    }
     if (bytes.size) text_add_lossy(&text, bytes.data, bytes.size);
     text.failed |= bytes.failed | w->text.failed;
     text_free(&bytes);

@@ -6,24 +6,24 @@
 
 typedef struct ByteLevel {
     bool add_prefix_space;
-    Regex *regex; /* NULL: no splitting */
+    bool splits;
+    Pattern pattern; /* when it splits */
 } ByteLevel;
 
 static Status load(const cJSON *json, const char *where, Arena *arena, void **data)
 {
     Status st = OK;
     ByteLevel *b;
-    bool use_regex;
     TRY_NEW(arena, b, 1);
     TRY(json_bool_or(json, where, "add_prefix_space", true, &b->add_prefix_space));
-    TRY(json_bool_or(json, where, "use_regex", true, &use_regex));
-    if (use_regex) TRY(regex_compile(BYTE_LEVEL_PATTERN, sizeof BYTE_LEVEL_PATTERN - 1, &b->regex));
+    TRY(json_bool_or(json, where, "use_regex", true, &b->splits));
+    if (b->splits) TRY(regex_compile(BYTE_LEVEL_PATTERN, sizeof BYTE_LEVEL_PATTERN - 1, &b->pattern.regex));
     *data = b;
 done:
     return st;
 }
 
-static void unload(void *data) { regex_free(((ByteLevel *)data)->regex); }
+static void unload(void *data) { pattern_free(&((ByteLevel *)data)->pattern); }
 
 bool byte_level_adds_space(const void *data) { return ((const ByteLevel *)data)->add_prefix_space; }
 
@@ -53,7 +53,7 @@ static Status run(const void *data, Work *w)
     const ByteLevel *b = data;
     TRY(work_spell_bytes(w)); /* after another ByteLevel */
     if (b->add_prefix_space) TRY(add_spaces(w));
-    if (b->regex) TRY(work_split(w, split_match_regex, b->regex, SPLIT_ISOLATED, false));
+    if (b->splits) TRY(work_split(w, split_match, &b->pattern, SPLIT_ISOLATED, false));
     w->byte_level = true;
 done:
     return st;

@@ -1,6 +1,6 @@
-/* Pre-tokenizers that look at one character at a time: Digits, Punctuation, Whitespace, WhitespaceSplit. Their
- * classes are those of Rust's standard library and crates, as the library uses them: not the classes of its regular
- * expressions. */
+/* Pre-tokenizers that look at one character at a time: BertPreTokenizer (WhitespaceSplit, then Punctuation), Digits,
+ * Punctuation, Whitespace, WhitespaceSplit. Their classes are those of Rust's standard library and crates, as the
+ * library uses them: not the classes of its regular expressions. */
 #include "trainer/tokenizer/pre_tokenizer_split.h"
 
 typedef struct Classes {
@@ -84,12 +84,23 @@ static Status run_classes(const void *data, Work *w)
     return st ? st : work_split(w, match_classes, c, c->behavior, false);
 }
 
+static Status run_bert(const void *data, Work *w)
+{
+    static const Classes spaces = {UNICODE_RUST_SPACE, SPLIT_REMOVED},
+                         punctuation = {UNICODE_RUST_PUNCTUATION, SPLIT_ISOLATED};
+    (void)data;
+    Status st = run_classes(&spaces, w);
+    return st ? st : run_classes(&punctuation, w);
+}
+
 static Status run_whitespace(const void *data, Work *w)
 {
     Status st = work_spell_bytes(w);
     return st ? st : work_split(w, match_words, data, SPLIT_REMOVED, true);
 }
 
+const PreTokenizerType pre_tokenizer_bert_pre_tokenizer = {.head = {"BertPreTokenizer", load_nothing, NULL},
+                                                           .run = run_bert};
 const PreTokenizerType pre_tokenizer_digits = {.head = {"Digits", load_digits, NULL}, .run = run_classes};
 const PreTokenizerType pre_tokenizer_punctuation = {.head = {"Punctuation", load_punctuation, NULL},
                                                     .run = run_classes};

@@ -4,7 +4,7 @@
 #include <string.h>
 
 typedef struct Split {
-    Regex *regex;
+    Pattern pattern;
     SplitBehavior behavior;
     bool invert;
 } Split;
@@ -23,53 +23,30 @@ Status split_behavior(const cJSON *json, const char *where, const char *fallback
                         where, name ? name : "");
 }
 
-/* A text as a pattern: every ASCII character that could mean something is escaped. */
-static Status compile_text(const char *text, Regex **out)
-{
-    Text t = {0};
-    for (; *text; text++) {
-        if ((unsigned char)*text < 0x80 && strchr("\\.+*?()|[]{}^$", *text)) text_add(&t, "\\", 1);
-        text_add(&t, text, 1);
-    }
-    Status st = t.failed ? status_raise(STATUS_MEMORY, "no memory for a pattern")
-                         : regex_compile(t.data ? t.data : "", t.size, out);
-    text_free(&t);
-    return st;
-}
-
 static Status load(const cJSON *json, const char *where, Arena *arena, void **data)
 {
     Status st = OK;
     Split *s;
-    const cJSON *pattern = cJSON_GetObjectItemCaseSensitive(json, "pattern");
-    const cJSON *regex = cJSON_GetObjectItemCaseSensitive(pattern, "Regex");
-    const cJSON *text = cJSON_GetObjectItemCaseSensitive(pattern, "String");
     TRY_NEW(arena, s, 1);
     TRY(split_behavior(json, where, NULL, &s->behavior));
     TRY(json_bool_or(json, where, "invert", false, &s->invert));
-    if (cJSON_IsString(regex) && !text)
-        st = regex_compile(regex->valuestring, strlen(regex->valuestring), &s->regex);
-    else if (cJSON_IsString(text) && !regex)
-        st = compile_text(text->valuestring, &s->regex);
-    else
-        RAISE(FORMAT, "%s.pattern: should be {\"Regex\": \"…\"} or {\"String\": \"…\"}", where);
-    if (st) st = status_prefix(st, "%s.pattern", where);
+    TRY(pattern_load(json, where, arena, &s->pattern));
     *data = s;
 done:
     return st;
 }
 
-static void unload(void *data) { regex_free(((Split *)data)->regex); }
+static void unload(void *data) { pattern_free(&((Split *)data)->pattern); }
 
-Status split_match_regex(const void *context, Work *w, const char *piece, size_t size, Matches *m)
+Status split_match(const void *context, Work *w, const char *piece, size_t size, Matches *m)
 {
     Status st = OK;
-    const Regex *regex = context;
+    PatternScan scan;
     bool found;
     size_t start, end;
-    TRY(regex_scan(regex, w->regex, piece, size));
+    TRY(pattern_scan(&scan, context, w->regex, piece, size));
     for (;;) {
-        TRY(regex_next(regex, w->regex, &found, &start, &end));
+        TRY(pattern_next(&scan, &found, &start, &end));
         if (!found) break;
         TRY(work_match(m, start, end));
     }
@@ -81,7 +58,7 @@ static Status run(const void *data, Work *w)
 {
     const Split *s = data;
     Status st = work_spell_bytes(w);
-    return st ? st : work_split(w, split_match_regex, s->regex, s->behavior, s->invert);
+    return st ? st : work_split(w, split_match, &s->pattern, s->behavior, s->invert);
 }
 
 const PreTokenizerType pre_tokenizer_split = {.head = {"Split", load, unload}, .run = run};

@@ -25,6 +25,19 @@ static Status check_joins(const Tokenizer *t, const char *name)
     return status_raise(STATUS_UNSUPPORTED, "%s: post_processor: more than one template is not supported", name);
 }
 
+/* What encoding must keep for them: see struct Tokenizer. Text that no normalizer or other pre-tokenizer has written
+ * anew knows its place by itself. */
+static void note_needs(Tokenizer *t)
+{
+    for (size_t i = 0; i < t->pre_tokenizers.count; i++) {
+        const Component *c = &t->pre_tokenizers.items[i];
+        bool rewritten = t->normalizers.count || i;
+        if (c->type == &pre_tokenizer_metaspace.head && rewritten) t->needs_origin |= metaspace_asks_origin(c->data);
+    }
+    for (size_t i = 0; i < t->post_processors.count; i++)
+        t->trims |= ((const PostProcessorType *)t->post_processors.items[i].type)->trim != NULL;
+}
+
 static Status load_parts(const cJSON *root, const char *name, Tokenizer *t)
 {
     Status st = OK;
@@ -39,6 +52,7 @@ static Status load_parts(const cJSON *root, const char *name, Tokenizer *t)
     TRY(components_load(&kind_post_processor, root, name, t->arena, &t->post_processors));
     TRY(components_load(&kind_decoder, root, name, t->arena, &t->decoders));
     TRY(check_joins(t, name));
+    note_needs(t);
     TRY(added_tokens_load(root, name, t->arena, &t->normalizers, t->model, t->model_data, &t->added));
 done:
     return st;

@@ -34,16 +34,21 @@ Status tokenizer_parse(const char *json, size_t size, const char *name, Tokenize
 void tokenizer_free(Tokenizer *tokenizer); /* NULL is fine */
 
 enum {
-    ENCODE_SPECIAL = 1,  /* add what the post-processor adds (add_special_tokens=True, transformers' default) */
-    ENCODE_OFFSETS = 2,  /* fill offsets */
-    ENCODE_TYPE_IDS = 4, /* fill type_ids */
+    ENCODE_SPECIAL = 1,       /* add what the post-processor adds (add_special_tokens=True, transformers' default) */
+    ENCODE_OFFSETS = 2,       /* fill offsets */
+    ENCODE_TYPE_IDS = 4,      /* fill type_ids */
+    ENCODE_WORD_IDS = 8,      /* fill word_ids */
+    ENCODE_SEQUENCE_IDS = 16, /* fill sequence_ids */
 };
 
 typedef struct Encoding {
     int32_t *ids;
     int64_t (*offsets)[2]; /* code points of the text: start, end; 0, 0 for what the post-processor added */
     int32_t *type_ids;     /* 0, 1, … as the post-processor says */
+    int32_t *word_ids;     /* which of its text's pieces, as the pre-tokenizer cut it; -1: the post-processor's */
+    int8_t *sequence_ids;  /* 0, 1: of which text; -1: the post-processor's (special_tokens_mask is 1) */
     int64_t count, capacity;
+    int64_t windows; /* 1, and one for each that truncation left over */
     struct EncodeScratch *scratch;
 } Encoding;
 
@@ -53,6 +58,28 @@ Status tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t siz
 /* Two texts as one input; offsets count in each text from 0. */
 Status tokenizer_encode_pair(const Tokenizer *tokenizer, const char *first, size_t first_size, const char *second,
                              size_t second_size, unsigned flags, Encoding *out);
+
+typedef enum TruncateStrategy { /* which text gives way; names as transformers has them */
+    TRUNCATE_LONGEST_FIRST, TRUNCATE_ONLY_FIRST, TRUNCATE_ONLY_SECOND,
+} TruncateStrategy;
+
+typedef struct Truncation {
+    int64_t max_length; /* with what the post-processor adds, which must have room: else STATUS_USAGE */
+    TruncateStrategy strategy;
+    int64_t stride; /* tokens that one window has in common with the next */
+    bool left;      /* keep the end of a text */
+} Truncation;
+
+typedef struct EncodeInput {
+    const char *text, *pair; /* pair NULL: there is none */
+    size_t size, pair_size;
+    const Truncation *truncation; /* NULL: none */
+} EncodeInput;
+
+/* What was cut off is kept as further windows of the same length (return_overflowing_tokens): out holds the first,
+ * encoding_window shows another, 0 the first again, until out is used anew. In the library's order. */
+Status tokenizer_encode_input(const Tokenizer *tokenizer, const EncodeInput *input, unsigned flags, Encoding *out);
+Status encoding_window(const Tokenizer *tokenizer, int64_t window, Encoding *out);
 void encoding_free(Encoding *encoding); /* leaves it empty, as {0} */
 int64_t tokenizer_added_count(const Tokenizer *tokenizer, bool pair); /* tokens that ENCODE_SPECIAL adds */
 

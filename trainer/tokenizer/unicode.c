@@ -70,6 +70,38 @@ uint32_t unicode_compose(uint32_t first, uint32_t second)
     return 0;
 }
 
+unsigned unicode_lower(uint32_t c, uint32_t out[2])
+{
+    out[0] = c;
+    if (c == unicode_lower_long[0]) return out[0] = unicode_lower_long[1], out[1] = unicode_lower_long[2], 2;
+    size_t low = 0, high = unicode_lower_count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (unicode_lowers[middle][0] <= (int32_t)c)
+            low = middle;
+        else
+            high = middle;
+    }
+    const int32_t *run = unicode_lowers[low];
+    if ((int32_t)c >= run[0] && (int32_t)c <= run[1] && ((int32_t)c - run[0]) % run[2] == 0)
+        out[0] = (uint32_t)((int32_t)c + run[3]);
+    return 1;
+}
+
+bool unicode_is_mark(uint32_t c)
+{
+    if (c < unicode_marks[0][0]) return false;
+    size_t low = 0, high = unicode_mark_count;
+    while (high - low > 1) {
+        size_t middle = (low + high) / 2;
+        if (unicode_marks[middle][0] <= c)
+            low = middle;
+        else
+            high = middle;
+    }
+    return c <= unicode_marks[low][1];
+}
+
 bool utf8_is_ascii(const char *text, size_t size)
 {
     size_t i = 0;

@@ -1,6 +1,6 @@
 /* UTF-8 and the Unicode data that tokenizing needs. The tables are generated from the tokenizers library's behaviour
- * (scripts/reference/unicode_table.py), so they equal that library's whatever Unicode version PCRE2 or the C library
- * has. Functions on constant data: any thread. */
+ * (scripts/reference/unicode_table.py, letter_table.py), so they equal that library's whatever Unicode version PCRE2 or
+ * the C library has. Functions on constant data: any thread. */
 #ifndef HONE_TOKENIZER_UNICODE_H
 #define HONE_TOKENIZER_UNICODE_H
 
@@ -52,6 +52,12 @@ extern const size_t unicode_pair_count;
 extern const uint32_t unicode_combining[][3]; /* first, last, class */
 extern const size_t unicode_combining_count;
 
+extern const int32_t unicode_lowers[][4]; /* first, last, step, what is added */
+extern const size_t unicode_lower_count;
+extern const uint32_t unicode_lower_long[3]; /* the code point that becomes two */
+extern const uint32_t unicode_marks[][2];    /* first, last */
+extern const size_t unicode_mark_count;
+
 /* The record of a code point below UNICODE_END; a binary search: for rare questions. */
 const UnicodeRecord *unicode_find(uint32_t c);
 
@@ -61,6 +67,10 @@ unsigned unicode_combining_class(uint32_t c);
 unsigned unicode_decompose(uint32_t c, bool compatible, const uint32_t **out);
 /* The primary composite of two code points, 0 when there is none. Hangul included. */
 uint32_t unicode_compose(uint32_t first, uint32_t second);
+
+/* Lower case as Lowercase makes it: one code point or two, their number. */
+unsigned unicode_lower(uint32_t c, uint32_t out[2]);
+bool unicode_is_mark(uint32_t c); /* what StripAccents takes away */
 
 /* The offset of the first byte that is not part of valid UTF-8, or size. */
 size_t utf8_valid_bytes(const char *text, size_t size);

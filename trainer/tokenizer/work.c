@@ -25,7 +25,7 @@ void work_free(Work *w)
     if (!w) return;
     Buffer *all[] = {&w->piece_memory[0], &w->piece_memory[1], &w->id_memory,        &w->span_memory,
                      &w->text_memory[0],  &w->text_memory[1],  &w->origin_memory[0], &w->origin_memory[1],
-                     &w->match_memory,    &w->scratch};
+                     &w->match_memory,    &w->word_memory,     &w->scratch};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]->data);
     if (w->model_free) w->model_free(w->model);
     regex_scratch_free(w->regex);
@@ -44,13 +44,14 @@ Status buffer_reserve(Buffer *b, size_t need)
     return OK;
 }
 
-Status work_begin(Work *w, const char *text, size_t size, bool wants_spans)
+Status work_begin(Work *w, const char *text, size_t size, bool wants_spans, bool wants_words)
 {
     Status st = OK;
     if (size >= 1u << 31) RAISE(UNSUPPORTED, "a text of %zu bytes: split it, one text must be below 2 GiB", size);
     w->text = text;
     w->size = size;
     w->wants_spans = wants_spans;
+    w->wants_words = wants_words;
     w->origin = NULL;
     w->byte_level = false;
     w->piece_count = w->token_count = 0;
@@ -71,7 +72,7 @@ Status work_cut(Work *w, size_t start, size_t end, int32_t id)
         Status st = buffer_reserve(b, (w->new_pieces + 1) * sizeof(Piece));
         if (st) return st;
     }
-    ((Piece *)b->data)[w->new_pieces++] = (Piece){(uint32_t)start, (uint32_t)end, id};
+    ((Piece *)b->data)[w->new_pieces++] = (Piece){(uint32_t)start, (uint32_t)end, id, (uint32_t)start};
     return OK;
 }
 
@@ -210,10 +211,23 @@ Status work_write(Work *w, const char *bytes, size_t size, size_t from)
     return OK;
 }
 
+Status work_insert(Work *w, const char *bytes, size_t size, const Piece *old)
+{
+    Status st = rewrite_reserve(w, size);
+    if (st) return st;
+    memcpy(w->new_text + w->new_size, bytes, size);
+    for (size_t i = 0; i < size && w->wants_spans; i++)
+        w->new_origin[w->new_size + i] = (Span){old->base, old->base};
+    w->new_size += size;
+    return OK;
+}
+
 Status work_piece_done(Work *w, const Piece *old)
 {
-    const Piece *done = w->new_pieces ? &((Piece *)w->piece_memory[!w->piece_side].data)[w->new_pieces - 1] : NULL;
-    return work_cut(w, done ? done->end : 0, w->new_size, old->id);
+    size_t n = w->new_pieces, start = n ? ((Piece *)w->piece_memory[!w->piece_side].data)[n - 1].end : 0;
+    Status st = work_cut(w, start, w->new_size, old->id);
+    if (w->new_pieces > n) ((Piece *)w->piece_memory[!w->piece_side].data)[n].base = old->base;
+    return st;
 }
 
 void work_rewrite_end(Work *w)
@@ -245,7 +259,7 @@ done:
     return st;
 }
 
-Status work_token(Work *w, int32_t id, size_t start, size_t end)
+Status work_token(Work *w, int32_t id, size_t piece, size_t start, size_t end)
 {
     Status st = OK;
     size_t n = w->token_count;
@@ -257,6 +271,11 @@ Status work_token(Work *w, int32_t id, size_t start, size_t end)
             TRY(buffer_reserve(&w->span_memory, (n + 1) * sizeof *w->spans));
         w->spans = w->span_memory.data;
         w->spans[n] = (Span){(uint32_t)start, (uint32_t)end};
+    }
+    if (w->wants_words) {
+        TRY(buffer_reserve(&w->word_memory, (n + 1) * sizeof *w->words));
+        w->words = w->word_memory.data;
+        w->words[n] = (int32_t)piece;
     }
     w->token_count = n + 1;
 done:

@@ -17,6 +17,7 @@
 typedef struct Piece {
     uint32_t start, end; /* bytes of Work.text; never empty */
     int32_t id;          /* an added token's; -1: for the model */
+    uint32_t base;       /* until the pre-tokenizers: the byte of the caller's text where the piece began */
 } Piece;
 
 typedef struct Span {
@@ -37,6 +38,7 @@ typedef struct Work {
     const char *text;
     size_t size;
     bool wants_spans; /* offsets are asked for: keep origin, fill spans */
+    bool wants_words; /* fill words */
     const Span *origin; /* for each byte of text, the bytes of the caller's text it comes from; NULL: it is that text */
     bool byte_level;  /* each byte of a piece stands for its character in the byte-level alphabet */
 
@@ -45,13 +47,15 @@ typedef struct Work {
 
     int32_t *ids; /* the tokens so far */
     Span *spans;  /* their bytes of text; when wants_spans */
+    int32_t *words; /* their pieces; when wants_words */
     size_t token_count;
 
     RegexScratch *regex;
     void *model; /* the model's own scratch, freed with model_free */
     void (*model_free)(void *);
 
-    Buffer piece_memory[2], id_memory, span_memory, text_memory[2], origin_memory[2], match_memory, scratch;
+    Buffer piece_memory[2], id_memory, span_memory, word_memory, text_memory[2], origin_memory[2], match_memory;
+    Buffer scratch;
     int piece_side, text_side; /* which of the two is current */
     size_t new_pieces;
     char *new_text;
@@ -62,7 +66,7 @@ typedef struct Work {
 Status work_new(Work **out);
 void work_free(Work *w); /* NULL is fine */
 /* Begins with one piece, the whole (valid UTF-8, borrowed); an empty text has none. */
-Status work_begin(Work *w, const char *text, size_t size, bool wants_spans);
+Status work_begin(Work *w, const char *text, size_t size, bool wants_spans, bool wants_words);
 
 /* Room for `need` bytes; keeps what is there. */
 Status buffer_reserve(Buffer *b, size_t need);
@@ -86,6 +90,8 @@ Status work_rewrite_begin(Work *w, size_t expected);
 Status work_copy(Work *w, size_t start, size_t end);
 /* `size` bytes that come from where byte `from` of the old text comes from. */
 Status work_write(Work *w, const char *bytes, size_t size, size_t from);
+/* `size` bytes that come from nowhere, at the beginning of a piece. */
+Status work_insert(Work *w, const char *bytes, size_t size, const Piece *old);
 Status work_piece_done(Work *w, const Piece *old); /* the piece that now ends; it keeps its id */
 void work_rewrite_end(Work *w);
 
@@ -95,6 +101,7 @@ Span work_origin(const Work *w, size_t byte);
 /* Spells byte_level out: every byte becomes its character. For whoever must see characters. */
 Status work_spell_bytes(Work *w);
 
-Status work_token(Work *w, int32_t id, size_t start, size_t end); /* appends a token: bytes of text */
+/* Appends a token of piece number `piece`: bytes of text. */
+Status work_token(Work *w, int32_t id, size_t piece, size_t start, size_t end);
 
 #endif
