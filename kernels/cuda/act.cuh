@@ -4,7 +4,7 @@
 #ifndef HONE_KERNELS_CUDA_ACT_CUH
 #define HONE_KERNELS_CUDA_ACT_CUH
 
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/pack.cuh"
 
 #define ACT_2_SQRT_2_PI 1.5957691216057308f /* 2 sqrt(2/pi) */
 #define ACT_SQRT_HALF 0.70710678118654752f
@@ -60,17 +60,18 @@ __device__ __forceinline__ float act_slope(Activation act, float x, float *y)
     }
 }
 
-__device__ __forceinline__ float4 act_value4(Activation act, float4 x)
+template <int N> __device__ __forceinline__ Pack<N> act_values(Activation act, Pack<N> x)
 {
-    return make_float4(act_value(act, x.x), act_value(act, x.y), act_value(act, x.z), act_value(act, x.w));
+#pragma unroll
+    for (int i = 0; i < N; i++) x.v[i] = act_value(act, x.v[i]);
+    return x;
 }
 
-__device__ __forceinline__ float4 act_slope4(Activation act, float4 x, float4 *y)
+template <int N> __device__ __forceinline__ Pack<N> act_slopes(Activation act, Pack<N> x, Pack<N> *y)
 {
-    float4 s;
-    s.x = act_slope(act, x.x, &y->x), s.y = act_slope(act, x.y, &y->y);
-    s.z = act_slope(act, x.z, &y->z), s.w = act_slope(act, x.w, &y->w);
-    return s;
+#pragma unroll
+    for (int i = 0; i < N; i++) x.v[i] = act_slope(act, x.v[i], &y->v[i]);
+    return x;
 }
 
 #endif

@@ -1,42 +1,49 @@
 /* y = act(x) and its gradient, element by element.
- * Floor: forward 2, backward 3 arrays of n elements moved. */
+ * Floor, in bytes of the dtype (f32 4, bf16 and f16 2): forward 2, backward 3 arrays of n elements moved. */
 #include "kernels/cuda/act.cuh"
 #include "kernels/cuda/families.h"
 
 enum { THREADS = 256 };
 
-template <bool ALIGNED>
-static __global__ void __launch_bounds__(THREADS) forward(float *y, const float *x, int64_t n, Activation act)
+template <typename T, bool ALIGNED>
+static __global__ void __launch_bounds__(THREADS) forward(T *y, const T *x, int64_t n, Activation act)
 {
-    int64_t step = (int64_t)gridDim.x * THREADS * 4;
-    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * 4; i < n; i += step)
-        store4<ALIGNED>(y + i, act_value4(act, load4<ALIGNED>(x + i, n - i)), n - i);
+    constexpr int N = PACK<T>;
+    int64_t step = (int64_t)gridDim.x * THREADS * N;
+    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * N; i < n; i += step)
+        store<ALIGNED>(y + i, act_values(act, load<ALIGNED, N>(x + i, n - i)), n - i);
 }
 
-template <bool ALIGNED>
-static __global__ void __launch_bounds__(THREADS)
-    backward(float *dx, const float *dy, const float *x, int64_t n, Activation act)
+template <typename T, bool ALIGNED>
+static __global__ void __launch_bounds__(THREADS) backward(T *dx, const T *dy, const T *x, int64_t n, Activation act)
 {
-    int64_t step = (int64_t)gridDim.x * THREADS * 4;
-    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * 4; i < n; i += step) {
-        float4 y, slope = act_slope4(act, load4<ALIGNED>(x + i, n - i), &y);
-        store4<ALIGNED>(dx + i, load4<ALIGNED>(dy + i, n - i) * slope, n - i);
+    constexpr int N = PACK<T>;
+    int64_t step = (int64_t)gridDim.x * THREADS * N;
+    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * N; i < n; i += step) {
+        Pack<N> d = load<ALIGNED, N>(dy + i, n - i), y, slope = act_slopes(act, load<ALIGNED, N>(x + i, n - i), &y);
+        store<ALIGNED>(dx + i, d * slope, n - i);
     }
 }
 
-void cuda_activation_forward(Stream *s, Dtype, void *y, const void *pre, int64_t n, Activation act)
+void cuda_activation_forward(Stream *s, Dtype dtype, void *y, const void *pre, int64_t n, Activation act)
 {
     bool aligned = cuda_is_aligned(y) && cuda_is_aligned(pre);
-    launch(aligned ? forward<true> : forward<false>, cuda_blocks(n, THREADS * 4), THREADS, 0, s, (float *)y,
-           (const float *)pre, n, act);
+    with_dtype(dtype, [&](auto zero) {
+        typedef decltype(zero) T;
+        launch(aligned ? forward<T, true> : forward<T, false>, cuda_blocks(n, THREADS * PACK<T>), THREADS, 0, s, (T *)y,
+               (const T *)pre, n, act);
+    });
 }
 
-static void activation_backward(Stream *s, Dtype, void *dpre, const void *dy, const void *pre, int64_t n,
+static void activation_backward(Stream *s, Dtype dtype, void *dpre, const void *dy, const void *pre, int64_t n,
                                 Activation act)
 {
     bool aligned = cuda_is_aligned(dpre) && cuda_is_aligned(dy) && cuda_is_aligned(pre);
-    launch(aligned ? backward<true> : backward<false>, cuda_blocks(n, THREADS * 4), THREADS, 0, s, (float *)dpre,
-           (const float *)dy, (const float *)pre, n, act);
+    with_dtype(dtype, [&](auto zero) {
+        typedef decltype(zero) T;
+        launch(aligned ? backward<T, true> : backward<T, false>, cuda_blocks(n, THREADS * PACK<T>), THREADS, 0, s,
+               (T *)dpre, (const T *)dy, (const T *)pre, n, act);
+    });
 }
 
 void cuda_activation_install(Kernels *k)

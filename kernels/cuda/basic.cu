@@ -1,31 +1,37 @@
 /* What needs no mathematics: add, scale, zero, copy. Elements do not see each other.
- * Floor: add 3, scale 2 arrays of n floats moved; zero 1, copy 2 of n bytes. */
+ * Floor: add 3, scale 2 arrays of n elements moved, in bytes of the dtype; zero 1, copy 2 of n bytes. */
 #include "kernels/cuda/families.h"
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/pack.cuh"
 
 enum { THREADS = 256 };
 
 /* y += x (x not NULL), y *= factor (x NULL) */
-template <bool ALIGNED>
-static __global__ void __launch_bounds__(THREADS) add_or_scale(float *y, const float *x, float factor, int64_t n)
+template <typename T, bool ALIGNED>
+static __global__ void __launch_bounds__(THREADS) add_or_scale(T *y, const T *x, float factor, int64_t n)
 {
-    int64_t step = (int64_t)gridDim.x * THREADS * 4;
-    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * 4; i < n; i += step) {
-        float4 v = load4<ALIGNED>(y + i, n - i);
-        store4<ALIGNED>(y + i, x ? v + load4<ALIGNED>(x + i, n - i) : v * factor, n - i);
+    constexpr int N = PACK<T>;
+    int64_t step = (int64_t)gridDim.x * THREADS * N;
+    for (int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * N; i < n; i += step) {
+        Pack<N> v = load<ALIGNED, N>(y + i, n - i);
+        store<ALIGNED>(y + i, x ? v + load<ALIGNED, N>(x + i, n - i) : v * factor, n - i);
     }
 }
 
-static void add(Stream *s, Dtype, void *y, const void *x, int64_t n)
+static void add_or_scale_in(Stream *s, Dtype dtype, void *y, const void *x, float factor, int64_t n)
 {
-    auto *kernel = cuda_is_aligned(y) && cuda_is_aligned(x) ? add_or_scale<true> : add_or_scale<false>;
-    launch(kernel, cuda_blocks(n, THREADS * 4), THREADS, 0, s, (float *)y, (const float *)x, 1.0f, n);
+    bool aligned = cuda_is_aligned(y) && cuda_is_aligned(x);
+    with_dtype(dtype, [&](auto zero) {
+        typedef decltype(zero) T;
+        launch(aligned ? add_or_scale<T, true> : add_or_scale<T, false>, cuda_blocks(n, THREADS * PACK<T>), THREADS, 0,
+               s, (T *)y, (const T *)x, factor, n);
+    });
 }
 
-static void scale(Stream *s, Dtype, void *y, float factor, int64_t n)
+static void add(Stream *s, Dtype dtype, void *y, const void *x, int64_t n) { add_or_scale_in(s, dtype, y, x, 1, n); }
+
+static void scale(Stream *s, Dtype dtype, void *y, float factor, int64_t n)
 {
-    auto *kernel = cuda_is_aligned(y) ? add_or_scale<true> : add_or_scale<false>;
-    launch(kernel, cuda_blocks(n, THREADS * 4), THREADS, 0, s, (float *)y, (const float *)nullptr, factor, n);
+    add_or_scale_in(s, dtype, y, nullptr, factor, n);
 }
 
 static void fill_zero(Stream *s, void *y, size_t bytes)

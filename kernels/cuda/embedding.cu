@@ -1,33 +1,38 @@
 /* Rows of a table, and their gradient. The backward adds to a row in the order of the tokens that share it, without
  * atomics: tokens are sorted by (id, place), keys being unique so that the order is one; the first of each run then
  * adds up its run.
- * Floor: forward 2*rows*width elements (3 when it adds); backward rows*width read, and what the rows of the table that
- * occur take twice, besides the zeros of all others when it does not add. The sort moves some 16*rows bytes a pass,
- * about 15 passes at 32768 rows. */
+ * Floor: forward 2*rows*width elements (3 when it adds), in bytes of the dtype; backward rows*width of them read, and
+ * twice the f32 rows of the table that occur, besides the zeros of all others when it does not add. The sort moves some
+ * 16*rows bytes a pass, about 15 passes at 32768 rows. */
 #include "kernels/cuda/families.h"
-#include "kernels/cuda/vector.cuh"
+#include "kernels/cuda/pack.cuh"
 
 enum { MOST_THREADS = 256, SORT_THREADS = 1024, AHEAD = 8 };
 static constexpr int64_t SORT_BLOCK = 2 * SORT_THREADS;
 
-template <bool ALIGNED>
+template <typename T, bool ALIGNED>
 static __global__ void __launch_bounds__(MOST_THREADS)
-    gather(float *y, const float *table, const int32_t *ids, int64_t width, bool accumulate)
+    gather(T *y, const T *table, const int32_t *ids, int64_t width, bool accumulate)
 {
-    const float *from = table + ids[blockIdx.x] * width;
+    constexpr int N = PACK<T>;
+    const T *from = table + ids[blockIdx.x] * width;
     y += blockIdx.x * width;
-    for (int64_t i = threadIdx.x * 4; i < width; i += blockDim.x * 4) {
-        float4 v = load4<ALIGNED>(from + i, width - i);
-        store4<ALIGNED>(y + i, accumulate ? load4<ALIGNED>(y + i, width - i) + v : v, width - i);
+    for (int64_t i = threadIdx.x * N; i < width; i += blockDim.x * N) {
+        int64_t left = ALIGNED ? N : width - i;
+        Pack<N> v = load<ALIGNED, N>(from + i, left);
+        store<ALIGNED>(y + i, accumulate ? load<ALIGNED, N>(y + i, left) + v : v, left);
     }
 }
 
-static void embedding_forward(Stream *s, Dtype, void *y, const void *table, const int32_t *ids, int64_t rows,
+static void embedding_forward(Stream *s, Dtype dtype, void *y, const void *table, const int32_t *ids, int64_t rows,
                               int64_t width, bool accumulate)
 {
-    bool aligned = width % 4 == 0 && cuda_is_aligned(y) && cuda_is_aligned(table);
-    launch(aligned ? gather<true> : gather<false>, cuda_blocks(rows, 1), row_threads(width, MOST_THREADS), 0, s,
-           (float *)y, (const float *)table, ids, width, accumulate);
+    with_dtype(dtype, [&](auto zero) {
+        typedef decltype(zero) T;
+        bool aligned = rows_of_packs<T>(width, {y, table});
+        launch(aligned ? gather<T, true> : gather<T, false>, cuda_blocks(rows, 1), pack_threads<T>(width, MOST_THREADS),
+               0, s, (T *)y, (const T *)table, ids, width, accumulate);
+    });
 }
 
 /* ---- bitonic sort (Batcher 1968) of `total` keys, a power of two ------------------------------ */
@@ -86,35 +91,37 @@ static void sort(Stream *s, uint64_t *keys, int64_t total)
 
 /* A block for each sorted place; the first of a run adds the rows of the run to the table's, AHEAD of them being read
  * at once. */
-template <bool ALIGNED>
+template <typename T, bool ALIGNED>
 static __global__ void __launch_bounds__(MOST_THREADS)
-    scatter(float *dtable, const float *dy, const uint64_t *keys, int64_t rows, int64_t width)
+    scatter(float *dtable, const T *dy, const uint64_t *keys, int64_t rows, int64_t width)
 {
+    constexpr int N = PACK<T>;
     int64_t place = blockIdx.x;
     uint32_t id = (uint32_t)(keys[place] >> 32);
     if (place && (uint32_t)(keys[place - 1] >> 32) == id) return;
     float *to = dtable + id * width;
-    for (int64_t i = threadIdx.x * 4; i < width; i += blockDim.x * 4) {
-        float4 sum = load4<ALIGNED>(to + i, width - i);
+    for (int64_t i = threadIdx.x * N; i < width; i += blockDim.x * N) {
+        int64_t left = ALIGNED ? N : width - i;
+        Pack<N> sum = load<ALIGNED, N>(to + i, left);
         for (int64_t p = place; p < rows && (uint32_t)(keys[p] >> 32) == id; p += AHEAD) {
-            float4 v[AHEAD];
+            Pack<N> v[AHEAD];
             int count = 0;
 #pragma unroll
             for (int a = 0; a < AHEAD; a++) {
-                v[a] = zero4();
+                v[a] = zero_pack<N>();
                 if (p + a >= rows || (uint32_t)(keys[p + a] >> 32) != id) continue;
-                v[a] = load4<ALIGNED>(dy + (int64_t)(uint32_t)keys[p + a] * width + i, width - i);
+                v[a] = load<ALIGNED, N>(dy + (int64_t)(uint32_t)keys[p + a] * width + i, left);
                 count = a + 1;
             }
 #pragma unroll
             for (int a = 0; a < AHEAD; a++)
                 if (a < count) sum = sum + v[a];
         }
-        store4<ALIGNED>(to + i, sum, width - i);
+        store<ALIGNED>(to + i, sum, left);
     }
 }
 
-static void embedding_backward(Stream *s, Dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
+static void embedding_backward(Stream *s, Dtype dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
                                int64_t width, int64_t vocab, bool accumulate)
 {
     size_t bytes = (size_t)(vocab * width) * sizeof *dtable;
@@ -125,9 +132,12 @@ static void embedding_backward(Stream *s, Dtype, float *dtable, const void *dy, 
     uint64_t *keys = (uint64_t *)s->backend->scratch(s, 0, 0, (size_t)total * sizeof *keys);
     launch(make_keys, cuda_blocks(total, MOST_THREADS), MOST_THREADS, 0, s, keys, ids, rows, total);
     sort(s, keys, total);
-    bool aligned = width % 4 == 0 && cuda_is_aligned(dtable) && cuda_is_aligned(dy);
-    launch(aligned ? scatter<true> : scatter<false>, cuda_blocks(rows, 1), row_threads(width, MOST_THREADS), 0, s,
-           dtable, (const float *)dy, (const uint64_t *)keys, rows, width);
+    with_dtype(dtype, [&](auto zero) {
+        typedef decltype(zero) T;
+        bool aligned = rows_of_packs<T>(width, {dtable, dy});
+        launch(aligned ? scatter<T, true> : scatter<T, false>, cuda_blocks(rows, 1),
+               pack_threads<T>(width, MOST_THREADS), 0, s, dtable, (const T *)dy, (const uint64_t *)keys, rows, width);
+    });
 }
 
 void cuda_embedding_install(Kernels *k)

@@ -58,9 +58,29 @@ static void assert_launched(const char *kernel)
     if (text.find(kernel) == std::string::npos) fail_msg("no %s in:\n%s", kernel, text.c_str());
 }
 
-static void layer_norm_of(int64_t rows, int64_t n, const char *forward, const char *backward)
+/* Numbers that the dtype has; from now on the device's arrays have it. */
+static Floats numbers_in(Dtype dtype, int64_t n, uint32_t seed)
 {
-    Floats x = numbers(rows * n, 1), dy = numbers(rows * n, 2), w = numbers(n, 3), b = numbers(n, 4);
+    Floats x = numbers(n, seed);
+    on_device_set_dtype(dtype);
+    on_device_round(x.data(), n);
+    return x;
+}
+
+/* "forward_short<__nv_bfloat16, true>" */
+static std::string instance(const char *kernel, Dtype dtype, bool aligned)
+{
+    const char *type = dtype == DTYPE_BF16 ? "__nv_bfloat16" : dtype == DTYPE_F16 ? "__half" : "float";
+    return std::string(kernel) + "<" + type + (aligned ? ", true>" : ", false>");
+}
+
+/* What one rounding to the dtype may cost at most, of numbers of about 1 (assert_close is relative). */
+static double unit(Dtype dtype) { return dtype == DTYPE_BF16 ? 0x1p-8 : dtype == DTYPE_F16 ? 0x1p-11 : 0; }
+
+static void layer_norm_of(Dtype dtype, int64_t rows, int64_t n, bool aligned, const char *forward, const char *backward)
+{
+    Floats x = numbers_in(dtype, rows * n, 1), dy = numbers_in(dtype, rows * n, 2), w = numbers_in(dtype, n, 3),
+           b = numbers_in(dtype, n, 4);
     Floats y(x), mean((size_t)rows), rstd((size_t)rows), dx(x), dw(w), db(w), y2(x), mean2(mean), rstd2(rstd), dx2(x),
         dw2(w), db2(w);
     k_cpu->layer_norm_forward(cpu, DTYPE_F32, &y[0], &mean[0], &rstd[0], &x[0], &w[0], &b[0], rows, n, 1e-5f);
@@ -68,44 +88,58 @@ static void layer_norm_of(int64_t rows, int64_t n, const char *forward, const ch
                                n, true, true);
     launched();
     k->layer_norm_forward(device, DTYPE_F32, &y2[0], &mean2[0], &rstd2[0], &x[0], &w[0], &b[0], rows, n, 1e-5f);
-    assert_launched(forward);
+    assert_launched(instance(forward, dtype, aligned).c_str());
     k->layer_norm_backward(device, DTYPE_F32, &dx2[0], &dw2[0], &db2[0], &dy[0], &x[0], &mean[0], &rstd[0], &w[0], rows,
                            n, true, true);
-    assert_launched(backward);
-    assert_close("y", y2, y, 3e-6), assert_close("mean", mean2, mean, 1e-6), assert_close("rstd", rstd2, rstd, 1e-5);
-    assert_close("dx", dx2, dx, 5e-6), assert_close("dweight", dw2, dw, 1e-5), assert_close("dbias", db2, db, 1e-5);
+    assert_launched(instance(backward, dtype, aligned).c_str());
+    assert_close("y", y2, y, 3e-6 + unit(dtype)), assert_close("dx", dx2, dx, 5e-6 + unit(dtype));
+    assert_close("mean", mean2, mean, 1e-6), assert_close("rstd", rstd2, rstd, 1e-5);
+    assert_close("dweight", dw2, dw, 1e-5), assert_close("dbias", db2, db, 1e-5);
 }
 
 static void layer_norm_of_any_width(void **)
 {
-    layer_norm_of(70, 768, "forward_short<true>", "backward_chunk<true>");
-    layer_norm_of(5, 1024, "forward_short<true>", "backward_chunk<true>");
-    layer_norm_of(5, 1023, "forward_short<false>", "backward_chunk<false>");
-    layer_norm_of(40, 1500, "forward_long<true>", "backward_chunk<true>");
-    layer_norm_of(3, 2049, "forward_long<false>", "backward_chunk<false>");
-    layer_norm_of(33, 6000, "forward_long<true>", "backward_chunk<true>"); /* its sums do not fit in shared memory */
+    layer_norm_of(DTYPE_F32, 70, 768, true, "forward_short", "backward_short");
+    layer_norm_of(DTYPE_F32, 5, 1024, true, "forward_short", "backward_short");
+    layer_norm_of(DTYPE_F32, 5, 1023, false, "forward_short", "backward_short");
+    layer_norm_of(DTYPE_F32, 40, 1500, true, "forward_long", "backward_short");
+    layer_norm_of(DTYPE_F32, 3, 2049, false, "forward_long", "backward_long");
+    /* its sums do not fit in shared memory */
+    layer_norm_of(DTYPE_F32, 33, 6000, true, "forward_long", "backward_long");
+    layer_norm_of(DTYPE_BF16, 70, 768, true, "forward_short", "backward_short");
+    layer_norm_of(DTYPE_F16, 5, 1024, true, "forward_short", "backward_short");
+    layer_norm_of(DTYPE_BF16, 5, 1020, false, "forward_short", "backward_short"); /* packs are of 8 */
+    layer_norm_of(DTYPE_F16, 3, 4096, true, "forward_long", "backward_short");
+    layer_norm_of(DTYPE_BF16, 3, 4104, true, "forward_long", "backward_long");
+    layer_norm_of(DTYPE_BF16, 33, 6001, false, "forward_long", "backward_long");
 }
 
-static void rms_norm_of(int64_t rows, int64_t n, const char *forward)
+static void rms_norm_of(Dtype dtype, int64_t rows, int64_t n, bool aligned, const char *forward, const char *backward)
 {
-    Floats x = numbers(rows * n, 1), dy = numbers(rows * n, 2), w = numbers(n, 3), y(x), rstd((size_t)rows), dx(x),
-           dw(w), y2(x), rstd2(rstd), dx2(x), dw2(w);
+    Floats x = numbers_in(dtype, rows * n, 1), dy = numbers_in(dtype, rows * n, 2), w = numbers_in(dtype, n, 3), y(x),
+           rstd((size_t)rows), dx(x), dw(w), y2(x), rstd2(rstd), dx2(x), dw2(w);
     k_cpu->rms_norm_forward(cpu, DTYPE_F32, &y[0], &rstd[0], &x[0], &w[0], rows, n, 1e-5f, 1);
     k_cpu->rms_norm_backward(cpu, DTYPE_F32, &dx[0], &dw[0], &dy[0], &x[0], &rstd[0], &w[0], rows, n, 1, false, true);
     launched();
     k->rms_norm_forward(device, DTYPE_F32, &y2[0], &rstd2[0], &x[0], &w[0], rows, n, 1e-5f, 1);
-    assert_launched(forward);
+    assert_launched(instance(forward, dtype, aligned).c_str());
     k->rms_norm_backward(device, DTYPE_F32, &dx2[0], &dw2[0], &dy[0], &x[0], &rstd[0], &w[0], rows, n, 1, false, true);
-    assert_close("y", y2, y, 3e-6), assert_close("rstd", rstd2, rstd, 1e-6);
-    assert_close("dx", dx2, dx, 5e-6), assert_close("dweight", dw2, dw, 1e-5);
+    assert_launched(instance(backward, dtype, aligned).c_str());
+    assert_close("y", y2, y, 3e-6 + unit(dtype)), assert_close("dx", dx2, dx, 5e-6 + unit(dtype));
+    assert_close("rstd", rstd2, rstd, 1e-6), assert_close("dweight", dw2, dw, 1e-5);
 }
 
 static void rms_norm_of_any_width(void **)
 {
-    rms_norm_of(9, 768, "forward_short<true>");
-    rms_norm_of(3, 1500, "forward_long<true>");
-    rms_norm_of(3, 2049, "forward_long<false>");
-    rms_norm_of(33, 12000, "forward_long<true>"); /* its sums do not fit in shared memory */
+    rms_norm_of(DTYPE_F32, 9, 768, true, "forward_short", "backward_short");
+    rms_norm_of(DTYPE_F32, 3, 1500, true, "forward_long", "backward_short");
+    rms_norm_of(DTYPE_F32, 3, 2049, false, "forward_long", "backward_long");
+    rms_norm_of(DTYPE_F32, 33, 12000, true, "forward_long", "backward_long"); /* its sums do not fit in shared memory */
+    rms_norm_of(DTYPE_BF16, 70, 768, true, "forward_short", "backward_short");
+    rms_norm_of(DTYPE_F16, 9, 1020, false, "forward_short", "backward_short");
+    rms_norm_of(DTYPE_BF16, 3, 4096, true, "forward_long", "backward_short");
+    rms_norm_of(DTYPE_BF16, 3, 4104, true, "forward_long", "backward_long");
+    rms_norm_of(DTYPE_F16, 33, 6001, false, "forward_long", "backward_long");
 }
 
 static void embedding_backward_sorts_more_than_a_block(void **)
@@ -181,14 +215,20 @@ static int end(void **)
     return 0;
 }
 
+static int in_f32(void **)
+{
+    on_device_set_dtype(DTYPE_F32);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layer_norm_of_any_width),
-        cmocka_unit_test(rms_norm_of_any_width),
-        cmocka_unit_test(embedding_backward_sorts_more_than_a_block),
-        cmocka_unit_test(attention_of_any_head),
-        cmocka_unit_test(cross_entropy_of_a_long_row),
+        cmocka_unit_test_setup(layer_norm_of_any_width, in_f32),
+        cmocka_unit_test_setup(rms_norm_of_any_width, in_f32),
+        cmocka_unit_test_setup(embedding_backward_sorts_more_than_a_block, in_f32),
+        cmocka_unit_test_setup(attention_of_any_head, in_f32),
+        cmocka_unit_test_setup(cross_entropy_of_a_long_row, in_f32),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

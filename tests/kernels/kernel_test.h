@@ -33,9 +33,7 @@
 static const char *const f32_only[] = {
     "test_adamw.c", "test_convert.c", "test_low_copy.c", "test_reduce.c", "test_sgd.c", /* by contract */
     /* not yet */
-    "test_attention.c", "test_linear.c",
-    "test_activation.c", "test_basic.c", "test_dropout.c", "test_embedding.c", "test_gated.c", "test_layer_norm.c",
-    "test_rms_norm.c", "test_rope.c",
+    "test_attention.c",
 };
 #define EACH_ISA(k)     \
     bool once_ = true;  \
@@ -98,7 +96,8 @@ UNUSED_FN float *rounded(float *x, int64_t n)
 /* What the rounding of `want` to the dtype at work may cost. */
 UNUSED_FN double rounding(double want) { return dtype_unit() * fabs(want) + dtype_smallest() / 2; }
 
-/* n numbers of [-1, 1) that the dtype at work has, in memory of exactly that size, so that the sanitizer sees a step beyond; free() them. */
+/* n numbers of [-1, 1) that the dtype at work has, in memory of exactly that size, so that the sanitizer sees a step
+ * beyond; free() them. */
 UNUSED_FN float *numbers(int64_t n, uint64_t seed)
 {
     float *x = malloc(n > 0 ? (size_t)n * sizeof *x : 1);
