@@ -131,7 +131,8 @@ static bool choose(Stream *s, Products *p, Plan *plan)
         plan->found = status == CUBLAS_STATUS_SUCCESS && count && found.state == CUBLAS_STATUS_SUCCESS;
         if (plan->found)
             plan->algorithm = found.algo;
-        else if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
+        else if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED &&
+                 status != CUBLAS_STATUS_INVALID_VALUE) /* which some combinations get instead */
             good = ok(s, status, "product: algorithm");
     }
     cublasLtMatmulPreferenceDestroy(preference);

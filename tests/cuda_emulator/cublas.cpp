@@ -60,9 +60,11 @@ enum : uint32_t { MAGIC = 0x686F6E65 };
 } // namespace
 
 static size_t objects;
+static uint64_t asked_for;
 static uint32_t refused;
 
 size_t emu::cublas_objects() { return objects; }
+uint64_t emu::cublas_asked() { return asked_for; }
 void emu::cublas_refuse(uint32_t epilogue) { refused = epilogue; }
 
 /* ---- elements ------------------------------ */
@@ -343,7 +345,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     const Layout &la = *reinterpret_cast<Layout *>(a), &lb = *reinterpret_cast<Layout *>(b),
                  &lc = *reinterpret_cast<Layout *>(c);
     const Preference &p = *reinterpret_cast<Preference *>(preference);
-    *count = 0;
+    *count = 0, asked_for++;
     if (asked < 1 || c != d) return CUBLAS_STATUS_INVALID_VALUE;
     if (p.schemes & (CUBLASLT_REDUCTION_SCHEME_INPLACE | CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE))
         report("cublasLt: sums that are split and added in the output's type are rounded more than once");

@@ -274,18 +274,21 @@ static void plans_are_bounded_and_freed(void **)
     Floats x = numbers(DTYPE_BF16, 300 * 8, 1);
     {
         Array xs(DTYPE_BF16, x), ws(DTYPE_BF16, Floats(8 * 8, 0.5f)), ys(DTYPE_BF16, 300 * 8);
-        for (int round = 0; round < 2; round++)
-            for (int64_t rows = 1; rows <= 300; rows++) {
-                k->linear_forward(s, DTYPE_BF16, ys.at(), nullptr, xs.at(), ws.at(), nullptr, rows, 8, 8, OUT_IN,
-                                  ACT_NONE);
-                k->linear_forward(s, DTYPE_BF16, ys.at(), nullptr, xs.at(), ws.at(), nullptr, 1, 8, 8, OUT_IN,
-                                  ACT_NONE);
-                size_t plans = (emu::cublas_objects() - before - 1) / EACH;
-                if (!round && rows < MOST)
-                    assert_int_equal(plans, rows);
-                else
-                    assert_int_equal(plans, MOST);
-            }
+        auto of_rows = [&](int64_t rows) {
+            k->linear_forward(s, DTYPE_BF16, ys.at(), nullptr, xs.at(), ws.at(), nullptr, rows, 8, 8, OUT_IN, ACT_NONE);
+        };
+        for (int64_t rows = 1; rows <= 300; rows++) {
+            of_rows(rows), of_rows(1); /* which is never unused for long */
+            size_t plans = (emu::cublas_objects() - before - 1) / EACH;
+            assert_int_equal(plans, rows < MOST ? (int)rows : (int)MOST);
+        }
+        uint64_t asked = emu::cublas_asked();
+        for (int64_t rows = 300; rows > 300 - (MOST - 1); rows--) of_rows(rows);
+        of_rows(1);
+        assert_int_equal(emu::cublas_asked(), asked); /* all are there */
+        of_rows(2), of_rows(2);
+        assert_int_equal(emu::cublas_asked(), asked + 1); /* had gone */
+        of_rows(300);
         Floats y = ys.values();
         for (size_t r = 0; r < 300; r++) {
             float sum = 0;

@@ -7,6 +7,11 @@ typedef struct Shape {
 } Shape;
 static const Shape shapes[] = {{1, 1}, {33, 257}, {257, 13}, {768, 70}, {300, 700}, {515, 131}, {1030, 640}};
 enum { ROWS = 21 };
+#ifdef HONE_TEST_CUDA
+static int64_t next(int64_t rows) { return rows < 3 ? rows + 1 : rows + 6; } /* 8 share the weights there */
+#else
+static int64_t next(int64_t rows) { return rows < 9 ? rows + 1 : rows + 4; }
+#endif
 
 static void check(const Kernels *k, Stream *const streams[3], const Shape *h, WeightLayout layout, Activation act,
                   bool with_bias)
@@ -23,7 +28,7 @@ static void check(const Kernels *k, Stream *const streams[3], const Shape *h, We
         }
     k->linear_forward_alone(streams[0], DTYPE_F32, all, NULL, x, w, bias, ROWS, h->in, h->out, layout, act);
     assert_close("y", all, want, ROWS * h->out, 1e-6 * (double)(h->in + 2));
-    for (int64_t rows = 1, first = 0; rows <= ROWS; rows += rows < 9 ? 1 : 4, first = ROWS - rows)
+    for (int64_t rows = 1, first = 0; rows <= ROWS; rows = next(rows), first = ROWS - rows)
         for (int t = 0; t < 3; t++) {
             float *y = rubbish(rows * h->out), *pre = rubbish(rows * h->out);
             k->linear_forward_alone(streams[t], DTYPE_F32, y, act == ACT_NONE ? NULL : pre, x + first * h->in, w, bias,
