@@ -182,6 +182,10 @@ typedef struct Kernels {
      * 0. */
     void (*embedding_backward)(Stream *s, Dtype dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
                                int64_t width, int64_t vocab, bool accumulate);
+    /* Row i of x (`cols` values, rows at x_stride) becomes row to[i] of y [.., cols]; no two to the same. dtype: any of
+     * 4 or 2 bytes. */
+    void (*scatter_rows)(Stream *s, Dtype dtype, void *y, const int32_t *to, const void *x, int64_t rows, int64_t cols,
+                         int64_t x_stride);
     /* y = residual + dropout(x): x, y, residual [rows, cols]; y may be x or residual; residual NULL: none. */
     void (*dropout_add_forward)(Stream *s, Dtype dtype, void *y, const void *x, const void *residual, int64_t rows,
                                 int64_t cols, const Dropout *dropout);

@@ -22,6 +22,7 @@
     FAMILY(reduce)        \
     FAMILY(rms_norm)      \
     FAMILY(rope)          \
+    FAMILY(scatter)       \
     FAMILY(sgd)
 
 #define FAMILY_DECLARED(name) void VARIANT(name##_install)(Kernels *k);

@@ -21,6 +21,7 @@
     FAMILY(reduce)        \
     FAMILY(rms_norm)      \
     FAMILY(rope)          \
+    FAMILY(scatter)       \
     FAMILY(sgd)
 
 #define FAMILY_DECLARED(name) void cuda_##name##_install(Kernels *k);

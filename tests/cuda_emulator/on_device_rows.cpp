@@ -98,6 +98,16 @@ static void dropout_backward(Stream *s, Dtype d, void *dx, const void *dy, int64
                                      accumulate);
 }
 
+static void scatter_rows(Stream *s, Dtype d, void *y, const int32_t *to, const void *x, int64_t rows, int64_t cols,
+                         int64_t x_stride)
+{
+    Call c(s, d);
+    int64_t last = -1;
+    for (int64_t i = 0; i < rows; i++) last = std::max<int64_t>(last, to[i]);
+    c.out(y, (last + 1) * cols), c.raw_in(to, rows * 4), c.in(x, rows ? (rows - 1) * x_stride + cols : 0), c.place();
+    kernels_cuda()->scatter_rows(s, c.dtype(), c.at(y), c.at(to), c.at(x), rows, cols, x_stride);
+}
+
 void on_device_rows(Kernels *k)
 {
     ON_DEVICE(layer_norm_forward);
@@ -107,6 +117,7 @@ void on_device_rows(Kernels *k)
     ON_DEVICE(rope);
     ON_DEVICE(embedding_forward);
     ON_DEVICE(embedding_backward);
+    ON_DEVICE(scatter_rows);
     ON_DEVICE(dropout_add_forward);
     ON_DEVICE(dropout_backward);
 }
