@@ -80,10 +80,11 @@ static __global__ void __launch_bounds__(MOST_WIDE, 1)
 {
     constexpr int N = PACK<T>;
     SHARED(float, room, [2][AT_ONCE * 32]);
-    int i = threadIdx.x * N, left = ALIGNED && i < n ? N : n - i, turn = 0;
+    int i = threadIdx.x * N, left = ALIGNED ? N : n - i, turn = 0;
+    bool mine = i < n;
     float share = 1.0f / (float)n;
     int64_t first = (int64_t)blockIdx.x * chunk, last = first + chunk < rows ? first + chunk : rows;
-    Pack<N> w = (left > 0 ? load<ALIGNED, N>(weight + i, left) : zero_pack<N>()) + offset, dw = zero_pack<N>();
+    Pack<N> w = (mine ? load<ALIGNED, N>(weight + i, left) : zero_pack<N>()) + offset, dw = zero_pack<N>();
     for (int64_t row = first; row < last; row += AT_ONCE, turn ^= 1) {
         Pack<N> g[AT_ONCE], xhat[AT_ONCE];
         float rstd[AT_ONCE], sums[AT_ONCE];
@@ -91,8 +92,8 @@ static __global__ void __launch_bounds__(MOST_WIDE, 1)
         for (int r = 0; r < AT_ONCE; r++) { /* what is missing is 0, and so are its sums */
             bool there = row + r < last;
             int64_t at = (row + r) * n + i;
-            g[r] = there && left > 0 ? load<ALIGNED, N>(dy + at, left) : zero_pack<N>();
-            xhat[r] = there && left > 0 ? load<ALIGNED, N>(x + at, left) : zero_pack<N>();
+            g[r] = there && mine ? load<ALIGNED, N>(dy + at, left) : zero_pack<N>();
+            xhat[r] = there && mine ? load<ALIGNED, N>(x + at, left) : zero_pack<N>();
             rstd[r] = there ? rstds[row + r] : 0;
         }
 #pragma unroll
@@ -106,13 +107,13 @@ static __global__ void __launch_bounds__(MOST_WIDE, 1)
         block_sums_of<AT_ONCE>(sums, room[turn]);
 #pragma unroll
         for (int r = 0; r < AT_ONCE; r++) {
-            if (row + r >= last || left <= 0) continue;
+            if (row + r >= last || !mine) continue;
             Pack<N> v = (g[r] + xhat[r] * -(sums[r] * share)) * rstd[r];
             T *to = dx + (row + r) * n + i;
             store<ALIGNED>(to, accumulate_dx ? v + load<ALIGNED, N>(to, left) : v, left);
         }
     }
-    if (partial && left > 0) store<ALIGNED>(partial + (int64_t)blockIdx.x * n + i, dw, left);
+    if (partial && mine) store<ALIGNED>(partial + (int64_t)blockIdx.x * n + i, dw, left);
 }
 
 template <typename T, bool ALIGNED>
