@@ -22,12 +22,29 @@ done:
     return st;
 }
 
-Status machine_open(const TrainingArguments *args, Machine *m)
+Status machine_start(DeviceChoice device, int64_t num_threads, Machine *m)
 {
     Status st = OK;
     char why[ISA_WHY_BYTES];
     *m = (Machine){.group = m->group};
     if (!isa_allowed(getenv("HONE_ISA"), isa_of_cpu(), why)) RAISE(USAGE, "%s", why);
+    if (!m->group) TRY(group_open(&m->group));
+    TRY(binding_apply(m->group, (int)num_threads, &m->binding));
+    if (*m->binding.line) log_info("%s", m->binding.line);
+    unsigned isa = isa_detect();
+    gemm_set_isa(isa);
+    m->k = kernels_cpu(isa);
+    m->host = stream_new_cpu(m->binding.threads);
+    if (!m->host) RAISE(MEMORY, "out of memory: a pool of %d threads", m->binding.threads);
+    if (device == DEVICE_CHOICE_CUDA) TRY(open_device(m));
+    else m->stream = m->host;
+done:
+    return st;
+}
+
+Status machine_open(const TrainingArguments *args, Machine *m)
+{
+    Status st = OK;
     TRY(signals_block()); /* before MPI starts threads */
     if (!m->group) TRY(group_open(&m->group));
     TRY(signals_open(args->max_time, timing_process_start(), m->group->size));
@@ -37,15 +54,7 @@ Status machine_open(const TrainingArguments *args, Machine *m)
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
         if (args->log_level && strcmp(args->log_level, levels[i].name) == 0) level = levels[i].level;
     log_set(level, m->group->rank);
-    TRY(binding_apply(m->group, (int)args->num_threads, &m->binding));
-    if (*m->binding.line) log_info("%s", m->binding.line);
-    unsigned isa = isa_detect();
-    gemm_set_isa(isa);
-    m->k = kernels_cpu(isa);
-    m->host = stream_new_cpu(m->binding.threads);
-    if (!m->host) RAISE(MEMORY, "out of memory: a pool of %d threads", m->binding.threads);
-    if (args->device == DEVICE_CHOICE_CUDA) TRY(open_device(m));
-    else m->stream = m->host;
+    TRY(machine_start(args->device, args->num_threads, m));
 done:
     return st;
 }

@@ -172,11 +172,9 @@ Status trainer_open(Trainer *tr, bool training)
     tr->tape.checkpointing = tr->args->activation_checkpointing > 0;
     tr->tape.checkpoint_every = (int)tr->args->checkpoint_every_n_layers;
     if (!training) {
-        size_t bytes = ((size_t)tr->model->params.flat_count * sizeof(float) + 63) / 64 * 64;
-        if (!(tr->weights = stream_allocate(tr->machine.stream, bytes + 64)))
-            RAISE(MEMORY, "out of memory: %zu MB of weights", bytes >> 20);
-        bind(tr, tr->weights, NULL);
-        TRY(trainer_agree(tr, trainer_load_weights(tr)));
+        TRY(trainer_agree(tr, model_place(tr->model, tr->machine.k, tr->machine.stream, tr->args->model_name_or_path,
+                                          (uint64_t)tr->args->seed, &tr->weights)));
+        precision_refresh_all(tr);
     }
 done:
     return st;

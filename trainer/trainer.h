@@ -30,6 +30,8 @@ typedef struct Machine {
 } Machine;
 /* Signals are blocked, MPI is started where there are ranks; a group that is set already is taken. (all ranks) */
 Status machine_open(const TrainingArguments *args, Machine *m);
+/* The part of it that a command needs which only computes, and leaves signals alone: ranks, cores, kernels. */
+Status machine_start(DeviceChoice device, int64_t num_threads, Machine *m);
 void machine_close(Machine *m);
 /* Work that was queued has failed (seen at the latest when the host has waited for it). */
 Status machine_check(const Machine *m);

@@ -40,7 +40,7 @@ static Batch piece(const Texts *x, const KvCache *c, const int *seqs, const int 
 
 static Tensor *read_piece(TestModel *m, KvCache *c, const int *seqs, const Batch *b)
 {
-    if (c) assert_ok(kv_cache_begin(c, seqs, b));
+    if (c) assert_ok(kv_cache_begin(c, seqs, b, b));
     tape_begin(&m->tape, TAPE_EVAL, b, 0);
     m->tape.cache = c;
     Tensor *hidden = model_forward(&m->tape, m->model, b);
@@ -86,7 +86,7 @@ static void check_model(TestModel *m)
     Texts x;
     KvCache *c;
     open_texts(m, &x);
-    assert_ok(kv_cache_new((int)m->model->num_layers, SEQS, LONGEST, m->model->kv_width, &c));
+    assert_ok(kv_cache_new(m->tape.k, m->stream, (int)m->model->num_layers, SEQS, LONGEST, m->model->kv_width, &c));
     check_piece(m, c, &x, (int[]){0, 1, 2, 3}, (int[]){4, 1, 17, 1}, 4); /* ragged beginnings */
     check_piece(m, c, &x, (int[]){0, 2, 3}, (int[]){1, 1, 1}, 3);        /* one row each; sequence 1 has left */
     check_piece(m, c, &x, (int[]){0, 3}, (int[]){3, 4}, 2);
@@ -148,13 +148,13 @@ static void misuse_is_an_error(void **state)
     KvCache *c;
     test_model_open(&m, FIXTURES "/models/gpt2_tiny", isa_detect(), 1);
     open_texts(&m, &x);
-    assert_ok(kv_cache_new((int)m.model->num_layers, 2, 5, m.model->kv_width, &c));
+    assert_ok(kv_cache_new(m.tape.k, m.stream, (int)m.model->num_layers, 2, 5, m.model->kv_width, &c));
     Batch b = piece(&x, NULL, (int[]){0, 3}, (int[]){4, 2}, 2);
-    assert_int_equal(kv_cache_begin(c, (int[]){1, 0}, &b), STATUS_BUG);
+    assert_int_equal(kv_cache_begin(c, (int[]){1, 0}, &b, &b), STATUS_BUG);
     assert_non_null(strstr(status_message(), "ascending"));
-    assert_int_equal(kv_cache_begin(c, (int[]){0, 0}, &b), STATUS_BUG);
-    assert_int_equal(kv_cache_begin(c, (int[]){0, 2}, &b), STATUS_BUG);
-    assert_ok(kv_cache_begin(c, (int[]){0, 1}, &b));
+    assert_int_equal(kv_cache_begin(c, (int[]){0, 0}, &b, &b), STATUS_BUG);
+    assert_int_equal(kv_cache_begin(c, (int[]){0, 2}, &b, &b), STATUS_BUG);
+    assert_ok(kv_cache_begin(c, (int[]){0, 1}, &b, &b));
     tape_begin(&m.tape, TAPE_TRAIN, &b, 0); /* nothing is kept for backward */
     m.tape.cache = c;
     assert_null(model_forward(&m.tape, m.model, &b));
@@ -164,18 +164,19 @@ static void misuse_is_an_error(void **state)
     test_batch_free(&b);
 
     b = piece(&x, c, (int[]){0}, (int[]){2}, 1); /* 4 + 2 of 5 */
-    assert_int_equal(kv_cache_begin(c, (int[]){0}, &b), STATUS_BUG);
+    assert_int_equal(kv_cache_begin(c, (int[]){0}, &b, &b), STATUS_BUG);
     assert_non_null(strstr(status_message(), "grows to 6 tokens, the cache holds 5"));
     kv_cache_free(c);
-    assert_ok(kv_cache_new((int)m.model->num_layers, 1, 5, m.model->kv_width - 1, &c)); /* of another model */
-    assert_ok(kv_cache_begin(c, (int[]){0}, &b));
+    assert_ok(kv_cache_new(m.tape.k, m.stream, (int)m.model->num_layers, 1, 5, m.model->kv_width - 1,
+                           &c)); /* of another model */
+    assert_ok(kv_cache_begin(c, (int[]){0}, &b, &b));
     tape_begin(&m.tape, TAPE_EVAL, &b, 0);
     m.tape.cache = c;
     assert_null(model_forward(&m.tape, m.model, &b));
     assert_int_equal(tape_status(&m.tape), STATUS_BUG);
     test_batch_free(&b);
     kv_cache_free(c);
-    assert_int_equal(kv_cache_new(1 << 20, 1 << 20, INT64_MAX / 4, 1 << 20, &c), STATUS_MEMORY);
+    assert_int_equal(kv_cache_new(m.tape.k, m.stream, 1 << 20, 1 << 20, INT64_MAX / 4, 1 << 20, &c), STATUS_MEMORY);
     close_texts(&x);
     test_model_close(&m);
 }

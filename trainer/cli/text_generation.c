@@ -3,25 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/gemm.h"
 #include "trainer/base/file.h"
 #include "trainer/base/log.h"
 #include "trainer/cli/pipeline.h"
-#include "trainer/distributed/binding.h"
 #include "trainer/generate/generate.h"
+#include "trainer/trainer.h"
 
-enum { OWN = 5, TEXTS_AT_ONCE = 16 /* of the command line */ };
+enum { OWN = 6, TEXTS_AT_ONCE = 16 /* of the command line */ };
 
 typedef struct TextGeneration {
-    const char *model_dir;
+    const char *model_dir, *device;
     bool return_full_text, json;
     int64_t batch_size, num_threads;
     GenerationConfig config;
     bool told; /* that a text was cut short */
 
     Arena *arena; /* a batch's */
-    ProcessGroup *group;
-    Stream *stream;
+    Machine machine;
     Tokenizer *tokenizer;
     cJSON *model_config; /* until the model takes it over */
     Model *model;
@@ -56,6 +54,7 @@ static Status read_options(int argc, char **argv, TextGeneration *t, cJSON *call
     options[count++] = (Option){"return_full_text", OPTION_FLAG, &t->return_full_text, 0, 0};
     options[count++] = (Option){"batch_size", OPTION_INT, &t->batch_size, 1, 4096};
     options[count++] = (Option){"num_threads", OPTION_INT, &t->num_threads, 0, 4096};
+    options[count++] = (Option){"device", OPTION_TEXT, &t->device, 0, 0};
     options[count++] = (Option){"json", OPTION_FLAG, &t->json, 0, 0};
     for (int i = 0; i < num_keys; i++) options[count++] = (Option){keys[i].name, OPTION_TEXT, &values[i], 0, 0};
     for (int i = 0; i < num_refused; i++)
@@ -70,6 +69,9 @@ static Status read_options(int argc, char **argv, TextGeneration *t, cJSON *call
         st = OK;
     }
     if (!t->model_dir) text_printf(&problems, "%s--model is missing: a model's directory", problems.size ? "\n" : "");
+    if (t->device && strcmp(t->device, "cpu") && strcmp(t->device, "cuda") && strcmp(t->device, "auto"))
+        text_printf(&problems, "%s--device must be auto, cpu or cuda, and is `%s`", problems.size ? "\n" : "",
+                    t->device);
     if (problems.size) RAISE(USAGE, "%s", problems.data);
 done:
     free(options);
@@ -98,25 +100,15 @@ static Status open_model(TextGeneration *t)
 {
     Status st = OK;
     cJSON *config;
-    Binding binding;
-    char why[ISA_WHY_BYTES];
-    if (!isa_allowed(getenv("HONE_ISA"), isa_of_cpu(), why)) RAISE(USAGE, "%s", why);
-    TRY(group_open(&t->group));
-    if (t->group->size > 1) RAISE(USAGE, "a pipeline runs alone: start it without mpirun");
-    TRY(binding_apply(t->group, (int)t->num_threads, &binding));
-    unsigned isa = isa_detect();
-    gemm_set_isa(isa);
-    t->stream = stream_new_cpu(binding.threads);
-    if (!t->stream) RAISE(MEMORY, "out of memory: a pool of %d threads", binding.threads);
+    bool on_device = t->device && strcmp(t->device, "cuda") == 0;
+    TRY(group_open(&t->machine.group));
+    if (t->machine.group->size > 1) RAISE(USAGE, "a pipeline runs alone: start it without mpirun");
+    TRY(machine_start(on_device ? DEVICE_CHOICE_CUDA : DEVICE_CHOICE_AUTO, t->num_threads, &t->machine));
     config = t->model_config, t->model_config = NULL;
     TRY(model_new(config, arena_printf(t->arena, "%s/config.json", t->model_dir), &t->model));
-    t->model->threads = stream_threads(t->stream);
-    size_t bytes = ((size_t)t->model->params.flat_count * sizeof(float) + 63) / 64 * 64;
-    t->weights = aligned_alloc(64, bytes + 64);
-    if (!t->weights) RAISE(MEMORY, "out of memory: %zu MB of weights", bytes >> 20);
-    parameters_bind(&t->model->params, t->weights, NULL);
-    TRY(model_load(t->model, t->model_dir));
-    TRY(generator_new(t->model, kernels_cpu(isa), t->stream, &t->generator));
+    t->model->threads = stream_threads(t->machine.host);
+    TRY(model_place(t->model, t->machine.k, t->machine.stream, t->model_dir, 0, &t->weights));
+    TRY(generator_new(t->model, t->machine.k, t->machine.stream, &t->generator));
 done:
     return st;
 }
@@ -125,12 +117,11 @@ static void close_all(TextGeneration *t)
 {
     generator_free(t->generator);
     cJSON_Delete(t->model_config);
-    free(t->weights);
+    if (t->machine.stream) stream_release(t->machine.stream, t->weights);
     model_free(t->model);
     tokenizer_free(t->tokenizer);
     encoding_free(&t->encoding);
-    stream_free(t->stream);
-    group_close(t->group);
+    machine_close(&t->machine);
     text_free(&t->out);
     arena_free(t->arena);
 }
@@ -316,6 +307,7 @@ static void print_help(void)
         "  --batch_size N                       texts at once: up to 16 of the command line, 1 of stdin; changes no "
         "answer\n"
         "  --num_threads N                      0: as the machine has cores; changes no answer\n"
+        "  --device cuda                        compute on a GPU; auto, the default, is cpu in this version\n"
         "  --json                               each TEXT or line is a JSON string (it may hold newlines)\n\n"
         "Generation, as the arguments of transformers' generate(). What is not given here is taken from the model's\n"
         "generation_config.json, then from the defaults in brackets; null switches a thing off.\n\n");

@@ -7,14 +7,18 @@
 #include "trainer/generate/logits.h"
 #include "trainer/nn/kv_cache.h"
 
-/* Rows and prompts of a pass over prompts: bounds its memory; no bit depends on it. */
-enum { READ_AT_ONCE = 4096, PROMPTS_AT_ONCE = 64 };
+/* Rows and prompts of a pass over prompts: bounds its memory; no bit depends on it. Scores of so many texts come from a
+ * device in one copy. */
+enum { READ_AT_ONCE = 4096, PROMPTS_AT_ONCE = 64, SCORES_AT_ONCE = 32 };
 
 struct Generator {
     const Model *model;
     Kernels k; /* the backend's, with products of which no bit depends on the number of rows */
     Tape tape;
+    BatchRoom room;
+    Batch placed; /* the pass's batch, where kernels read it */
     Logits logits;
+    float *scores; /* [SCORES_AT_ONCE, vocab] of the host; NULL: kernels work in the host's memory */
 };
 
 /* One call of generate(). */
@@ -41,6 +45,11 @@ Status generator_new(const Model *model, const Kernels *k, Stream *stream, Gener
     if (k->linear_forward_alone) g->k.linear_forward = k->linear_forward_alone;
     TRY(logits_open(model->vocab_size, &g->logits));
     TRY(tape_open(&g->tape, &g->k, stream, NULL));
+    if (stream_is_device(stream)) {
+        size_t bytes = SCORES_AT_ONCE * (size_t)model->vocab_size * sizeof *g->scores;
+        if (!(g->scores = stream_allocate_host(stream, bytes)))
+            RAISE(MEMORY, "out of memory: scores of %lld tokens", (long long)model->vocab_size);
+    }
     *out = g;
     return OK;
 done:
@@ -51,7 +60,11 @@ done:
 void generator_free(Generator *g)
 {
     if (!g) return;
-    if (g->tape.k) tape_close(&g->tape);
+    batch_room_free(&g->room);
+    if (g->tape.k) {
+        stream_release_host(g->tape.stream, g->scores);
+        tape_close(&g->tape);
+    }
     logits_close(&g->logits);
     free(g);
 }
@@ -116,7 +129,7 @@ static const float *last_scores(Tape *t, const Model *m, Tensor *hidden, const B
     return scores ? scores->data : NULL;
 }
 
-/* Reads what texts[which[i]] have beyond the cache. */
+/* Reads what texts[which[i]] have beyond the cache. *scores [count, vocab]: where kernels work, queued. */
 static Status read_tokens(Run *r, const int *which, int count, const float **scores)
 {
     Status st = OK;
@@ -133,15 +146,31 @@ static Status read_tokens(Run *r, const int *which, int count, const float **sco
         if (n > b.max_seqlen) b.max_seqlen = b.padded_width = (int32_t)n;
     }
     r->cu[count] = (int32_t)b.rows;
-    TRY(kv_cache_begin(r->cache, which, &b));
-    tape_begin(t, TAPE_EVAL, &b, 0);
+    TRY(batch_place(&r->g->room, t->k, t->stream, &b, &r->g->placed));
+    TRY(kv_cache_begin(r->cache, which, &b, &r->g->placed));
+    tape_begin(t, TAPE_EVAL, &r->g->placed, 0);
     t->cache = r->cache;
-    *scores = last_scores(t, r->g->model, model_forward(t, r->g->model, &b), &b);
+    *scores = last_scores(t, r->g->model, model_forward(t, r->g->model, &r->g->placed), &b);
     TRY(tape_status(t));
-    stream_sync(t->stream);
     kv_cache_advance(r->cache);
 done:
     return st;
+}
+
+/* The scores of text `i` of `count` in the host's memory; asked for in ascending order. */
+static Status fetch_scores(Run *r, const float *scores, int i, int count, const float **out)
+{
+    Tape *t = &r->g->tape;
+    int64_t vocab = r->g->model->vocab_size;
+    int first = i / SCORES_AT_ONCE * SCORES_AT_ONCE;
+    *out = r->g->scores ? r->g->scores + (i - first) * vocab : scores + i * vocab;
+    if (i > first || (i && !r->g->scores)) return OK;
+    if (r->g->scores) {
+        int64_t rows = count - first < SCORES_AT_ONCE ? count - first : SCORES_AT_ONCE;
+        t->k->copy(t->stream, r->g->scores, scores + first * vocab, (size_t)(rows * vocab) * sizeof *scores);
+    }
+    stream_sync(t->stream);
+    return tape_status(t);
 }
 
 static bool ends(const GenerationConfig *c, int32_t id)
@@ -178,7 +207,7 @@ static Status read_prompts(Run *r)
     Status st = OK;
     for (int begin = 0, end; begin < r->num_texts; begin = end) {
         int64_t rows = 0;
-        const float *scores;
+        const float *scores, *mine;
         int count = 0, prompts[PROMPTS_AT_ONCE];
         for (end = begin; end < r->num_texts && count < PROMPTS_AT_ONCE; end += r->answers) {
             rows += r->texts[end].count;
@@ -186,11 +215,13 @@ static Status read_prompts(Run *r)
             prompts[count++] = end;
         }
         TRY(read_tokens(r, prompts, count, &scores));
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < count; i++) {
+            TRY(fetch_scores(r, scores, i, count, &mine));
             for (int a = 0; a < r->answers; a++) {
                 if (a) kv_cache_copy(r->cache, prompts[i], prompts[i] + a);
-                TRY(take_token(r, prompts[i] + a, scores + i * r->g->model->vocab_size));
+                TRY(take_token(r, prompts[i] + a, mine));
             }
+        }
     }
 done:
     return st;
@@ -201,12 +232,14 @@ static Status run_to_the_end(Run *r)
     Status st = OK;
     TRY(read_prompts(r));
     while (r->num_live) {
-        const float *scores;
+        const float *scores, *mine;
         int count = r->num_live;
         TRY(read_tokens(r, r->live, count, &scores));
         r->num_live = 0;
-        for (int i = 0; i < count; i++)
-            TRY(take_token(r, r->live[i], scores + i * r->g->model->vocab_size)); /* writes at i or before */
+        for (int i = 0; i < count; i++) {
+            TRY(fetch_scores(r, scores, i, count, &mine));
+            TRY(take_token(r, r->live[i], mine)); /* writes at i or before */
+        }
     }
 done:
     return st;
@@ -225,7 +258,8 @@ static Status allocate(Run *r, Arena *arena)
     TRY_NEW(arena, r->positions, rows + 1);
     TRY_NEW(arena, r->cu, r->num_texts + 1);
     TRY_NEW(arena, r->sample, r->num_texts + 1);
-    TRY(kv_cache_new((int)r->g->model->num_layers, r->num_texts, longest, r->g->model->kv_width, &r->cache));
+    TRY(kv_cache_new(&r->g->k, r->g->tape.stream, (int)r->g->model->num_layers, r->num_texts, longest,
+                     r->g->model->kv_width, &r->cache));
 done:
     return st;
 }

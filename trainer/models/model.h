@@ -70,6 +70,9 @@ void model_free(Model *m);
  * error. */
 Status model_load(Model *m, const char *path);
 void model_draw(Model *m, uint64_t seed);
+/* Either, where the stream's kernels work: memory for the weights is taken there (release it with stream_release) and
+ * bound, without gradients. path NULL: drawn. */
+Status model_place(Model *m, const Kernels *k, Stream *s, const char *path, uint64_t seed, float **weights);
 Tensor *model_forward(Tape *t, const Model *m, const Batch *batch);
 /* The config to be saved beside the weights: what was read, with architectures and dtype as they now are. Free with
  * cJSON_Delete. */
