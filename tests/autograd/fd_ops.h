@@ -50,6 +50,13 @@ FD(layer_norm_shared_bias)
 FD(rms_norm) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 0); }
 FD(rms_norm_offset) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 1); }
 FD(rms_norm_heads) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 0); }
+FD(lora) { UNUSED_SHAPE; return op_lora(t, in[0], in[1], in[2], in[3], 0.7f); }
+FD(lora_of_results)
+{
+    UNUSED_SHAPE;
+    Tensor *x = op_linear(t, in[0], in[1], NULL, OUT_IN, ACT_NONE);
+    return op_lora(t, op_linear(t, x, in[2], NULL, OUT_IN, ACT_NONE), x, in[3], in[4], 0.7f);
+}
 FD(scaled) { UNUSED_SHAPE; return op_scale(t, in[0], 1.7f); }
 FD(scaled_result) { UNUSED_SHAPE; return op_scale(t, op_linear(t, in[0], in[1], NULL, OUT_IN, ACT_NONE), 1.7f); }
 FD(embedding) { return op_embedding(t, NULL, in[0], fd_ids, s.rows); }
@@ -170,6 +177,8 @@ static const FdOp fd_ops[] = {
     {"rms_norm", 2, "ra1A", fd_rms_norm, false},
     {"rms_norm_offset", 2, "ra1A", fd_rms_norm_offset, false},
     {"rms_norm_heads", 2, "r41A", fd_rms_norm_heads, false},
+    {"lora", 4, "rarbbBaB", fd_lora, false},
+    {"lora_of_results", 5, "rabAaBbBaB", fd_lora_of_results, false},
     {"scaled", 1, "ra", fd_scaled, false},
     {"scaled_result", 2, "raBA", fd_scaled_result, false},
     {"embedding", 1, "BA", fd_embedding, false},

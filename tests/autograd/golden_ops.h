@@ -73,6 +73,12 @@ static Tensor *run_rms_norm(Case *c)
                        case_attr(c, "plus_one", 0));
 }
 
+static Tensor *run_lora(Case *c)
+{
+    return op_lora(c->tape, activation(c, "onto"), activation(c, "x"), parameter(c, "a"), parameter(c, "b"),
+                   case_attr(c, "scale", 0));
+}
+
 static Tensor *run_scale(Case *c) { return op_scale(c->tape, activation(c, "x"), case_attr(c, "factor", 0)); }
 
 static Tensor *run_embedding(Case *c)
@@ -197,6 +203,7 @@ static const Entry entries[] = {
     {"linear", "linear_out_in_*", run_linear},
     {"linear", "activation_*", run_activation},
     {"linear_cross_entropy", "linear_cross_entropy_*", run_linear_cross_entropy},
+    {"lora", "lora", run_lora},
     {"rms_norm", "rms_norm*", run_rms_norm},
     {"rope", "rope*", run_rope},
     {"scale", "scale", run_scale},

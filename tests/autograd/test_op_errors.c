@@ -78,6 +78,7 @@ static void arguments_that_do_not_fit_are_the_tapes_error(void **state)
     REFUSED(p, "layer_norm", "x [5, 7], weight [6]", op_layer_norm(t, &p->y, &p->row, NULL, 1e-5f));
     REFUSED(p, "layer_norm", "weight [6]", op_layer_norm(t, &p->x, &p->row, &p->y, 1e-5f));
     REFUSED(p, "rms_norm", "x [5, 7], weight [6]", op_rms_norm(t, &p->y, &p->row, 1e-5f, 0));
+    REFUSED(p, "lora", "x [5, 6], a [", op_lora(t, &p->y, &p->x, &p->weight, &p->weight, 1));
     REFUSED(p, "scale", "input 0 is missing", op_scale(t, NULL, 2));
     REFUSED(p, "embedding", "onto [5, 7]", op_embedding(t, &p->y, &p->weight, zeros, 5));
     REFUSED(p, "embedding", "rows 5", op_embedding(t, &p->small, &p->weight, zeros, 5));

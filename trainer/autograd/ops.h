@@ -9,6 +9,8 @@
 /* act(x W + bias): x [T, in], W [out, in] or [in, out] by layout, bias [out] or NULL. The pre-activation is kept, the
  * activation made again. */
 Tensor *op_linear(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, WeightLayout layout, Activation act);
+/* onto + scale * (x A^T) B^T: onto [T, out] is consumed, a [r, in], b [out, r]. */
+Tensor *op_lora(Tape *t, Tensor *onto, Tensor *x, Tensor *a, Tensor *b, float scale);
 /* act(gate) * up, both [T, n]; made again in backward. */
 Tensor *op_gated(Tape *t, Tensor *gate, Tensor *up, Activation act);
 /* Row-wise norms; made again in backward. bias may be NULL. */
