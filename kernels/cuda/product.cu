@@ -17,6 +17,7 @@
 
 #include <cublasLt.h>
 
+#include "kernels/cuda/memory.cuh"
 #include "kernels/cuda/product.cuh"
 
 static constexpr size_t WORKSPACE_BYTES = 32 << 20; /* what NVIDIA advises for compute capability 9.0 */
@@ -79,9 +80,12 @@ static Products *products_of(Stream *s)
     }
     c->products = p;
     p->capability = compute_capability(s);
-    if (ok(s, cublasLtCreate(&p->handle), "cublasLtCreate") &&
-        cuda_ok(s, cudaMalloc(&p->workspace, WORKSPACE_BYTES), "workspace of products"))
-        return p;
+    if (ok(s, cublasLtCreate(&p->handle), "cublasLtCreate") && (p->workspace = cuda_take(s, WORKSPACE_BYTES))) return p;
+    if (p->handle) {
+        char text[sizeof s->message];
+        snprintf(text, sizeof text, "workspace of products: out of memory%s", cuda_memory_failure(s));
+        stream_set_failed(s, text);
+    }
     products_free(c); /* the next call tries again */
     return nullptr;
 }
@@ -268,7 +272,7 @@ void products_free(CudaStream *s)
     if (!p) return;
     for (int i = 0; i < p->count; i++) plan_free(&p->plans[i]);
     if (p->handle) cublasLtDestroy(p->handle);
-    cudaFree(p->workspace);
+    cuda_give(&s->base, p->workspace);
     free(p);
     s->products = nullptr;
 }

@@ -19,9 +19,9 @@ void kv_cache_free(KvCache *c); /* NULL is fine */
 int64_t kv_cache_length(const KvCache *c, int seq);
 /* `to` continues as `from` does: several answers to one prompt. */
 void kv_cache_copy(KvCache *c, int from, int to);
-/* Before a forward pass over `batch`, which the host can read, and `placed`, the same where kernels read it, which is the
- * tape's (both borrowed until advance): seqs [num_seqs] ascending. The pass before has been waited for. Fails when a
- * sequence would outgrow the capacity. */
+/* Before a forward pass over `batch`, which the host can read, and `placed`, the same where kernels read it, which is
+ * the tape's (both borrowed until advance): seqs [num_seqs] ascending. The pass before has been waited for. Fails when
+ * a sequence would outgrow the capacity. */
 Status kv_cache_begin(KvCache *c, const int *seqs, const Batch *batch, const Batch *placed);
 int64_t kv_cache_longest(const KvCache *c); /* tokens of the longest sequence of the pass, past and new */
 /* After it: its rows are part of the past. */
