@@ -83,9 +83,10 @@ static inline Tensor *case_add(Case *c, const char *name, const float *values, i
 {
     assert_true(c->num_inputs < CASE_INPUTS);
     Input *in = &c->inputs[c->num_inputs++];
-    *in = (Input){.tensor = {.dtype = c->b->dtype, .rows = rows, .cols = cols, .slot = -1, .needs_grad = true}};
+    Dtype dtype = strcmp(name, "logits") == 0 ? DTYPE_F32 : c->b->dtype; /* op_cross_entropy takes f32 alone */
+    *in = (Input){.tensor = {.dtype = dtype, .rows = rows, .cols = cols, .slot = -1, .needs_grad = true}};
     snprintf(in->name, sizeof in->name, "%s", name);
-    in->tensor.data = case_keep(c, backend_floats(c->b, c->b->dtype, values, rows * cols));
+    in->tensor.data = case_keep(c, backend_floats(c->b, dtype, values, rows * cols));
     if (c->frozen && strcmp(c->frozen, name) == 0) in->tensor.needs_grad = false;
     if (param) {
         in->tensor.param = &in->param;
