@@ -283,10 +283,13 @@ Status report_end(Trainer *tr, double train_seconds)
     text_free(&text);
     TRY(st);
     double step_ms = 1e3 * step_times_median(&tr->step_times);
-    char step[64] = "";
+    char step[64] = "", device[64] = "";
     if (step_ms > 0) snprintf(step, sizeof step, ", %.1f ms a step", step_ms);
-    log_info("done: %lld steps in %.1f s%s, peak memory %.0f MB; the model is in %s", (long long)tr->global_step,
-             seconds, step, (double)memory_peak_bytes() / 1e6, tr->args->output_dir);
+    if (stream_is_device(tr->machine.stream))
+        snprintf(device, sizeof device, ", %.0f MB on the device",
+                 (double)stream_memory(tr->machine.stream).reserved / 1e6);
+    log_info("done: %lld steps in %.1f s%s, peak memory %.0f MB%s; the model is in %s", (long long)tr->global_step,
+             seconds, step, (double)memory_peak_bytes() / 1e6, device, tr->args->output_dir);
 done:
     return st;
 }
