@@ -4,18 +4,18 @@
  * writes the gradient.
  *
  * linear_cross_entropy makes f32 logits of operands of any dtype: rounded to bf16, a logit of 16 would be wrong by up
- * to 1/32, and the loss with it; the price, 2 bytes of a logit written and 2 read, is a fiftieth of a step of GPT-2
- * 124M on an H100. The gradient is rounded once, for the two products that follow, and lies in the place of its row's
- * logits, in the first half of it where dtype has 16 bits.
- * It gathers the rows that have a label; how many these are is known on the device alone, so the products of all chunks
- * are done, those beyond the last label on zeros. Chunks are equal, multiples of 256 rows (whole tiles of the products,
- * few shapes) of at most 512 MiB of logits (but 256 rows) and 4096 rows. The fewer there are, the seldomer dweight is
- * read and written: in chunks of less than some 1400 rows for a hidden size of 768, or 1000 for 4096, that costs an
- * H100 more time than the product; 50257 x 4 bytes gives 2560 rows, 128256 gives 1024.
+ * to 1/16, and the loss with it; the price, by its bytes (2 of a logit written and 2 read), is a fiftieth of a step of
+ * GPT-2 124M on an H100. The gradient is rounded once, for the two products that follow, and lies in the place of its
+ * row's logits, in the first half of it where dtype has 16 bits. It gathers the rows that have a label; how many these
+ * are is known on the device alone, so the products of all chunks are done, those beyond the last label on zeros.
+ * Chunks are equal, multiples of 256 rows (whole tiles of the products, few shapes) of at most 512 MiB of logits (but
+ * 256 rows) and 4096 rows. The fewer there are, the seldomer dweight is read and written: in chunks of less than some
+ * 1400 rows for a hidden size of 768, or 1000 for 4096, that costs an H100 more time than the product; 50257 x 4 bytes
+ * gives 2560 rows, 128256 gives 1024.
  *
  * Floor: cross_entropy reads rows*vocab floats and writes as many. A row is read twice, the second time from the cache:
- * blocks of 1024 threads, one or two on a multiprocessor, are few enough for that. linear_cross_entropy:
- * 6*rows*hidden*vocab FLOPs (2 without gradients, 4 with a frozen weight). */
+ * one block of 1024 threads on a multiprocessor is few enough for that (132 rows of 50257: 27 MB).
+ * linear_cross_entropy: 6*rows*hidden*vocab FLOPs (2 without gradients, 4 with a frozen weight). */
 #include "kernels/cuda/families.h"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/rows.cuh"
@@ -68,19 +68,15 @@ static __device__ __forceinline__ float block_max(float v, float *room)
     return v;
 }
 
-/* g[0 … 3] = v, rounded; an overflow of f16 is infinite, and seen by the norm. */
-static __device__ __forceinline__ void round_to(float *g, float v) { *g = v; }
-static __device__ __forceinline__ void round_to(__nv_bfloat16 *g, float v) { *g = __float2bfloat16_rn(v); }
-static __device__ __forceinline__ void round_to(__half *g, float v) { *g = __float2half_rn(v); }
-
 template <typename G> struct alignas(4 * sizeof(G)) Four {
     G v[4];
 };
 
+/* g[0 … 3] = v, rounded; an overflow of f16 is infinite, and seen by the norm. */
 template <bool ALIGNED, typename G> static __device__ __forceinline__ void put4(G *g, float4 v, int64_t left)
 {
     Four<G> all;
-    round_to(&all.v[0], v.x), round_to(&all.v[1], v.y), round_to(&all.v[2], v.z), round_to(&all.v[3], v.w);
+    narrow(&all.v[0], v.x), narrow(&all.v[1], v.y), narrow(&all.v[2], v.z), narrow(&all.v[3], v.w);
     if (ALIGNED && left >= 4)
         *reinterpret_cast<Four<G> *>(g) = all;
     else
@@ -167,12 +163,7 @@ template <typename G> static void losses_typed(Stream *s, const Loss &l, int64_t
 /* The gradient in dtype. */
 static void losses(Stream *s, Dtype dtype, const Loss &l, int64_t rows)
 {
-    if (dtype == DTYPE_F32 || !l.gradient)
-        losses_typed<float>(s, l, rows);
-    else if (dtype == DTYPE_BF16)
-        losses_typed<__nv_bfloat16>(s, l, rows);
-    else
-        losses_typed<__half>(s, l, rows);
+    with_dtype(l.gradient ? dtype : DTYPE_F32, [&](auto zero) { losses_typed<decltype(zero)>(s, l, rows); });
 }
 
 static void cross_entropy(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels,

@@ -17,19 +17,12 @@ static __global__ void __launch_bounds__(THREADS) fill_bias(T *y, const T *bias,
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n; i += step) y[i] = bias ? bias[i % out] : T();
 }
 
-template <typename T> static void fill_typed(Stream *s, void *y, const void *bias, int64_t n, int64_t out)
-{
-    launch(fill_bias<T>, cuda_blocks(n, THREADS), THREADS, 0, s, (T *)y, (const T *)bias, n, out);
-}
-
 static void fill(Stream *s, Dtype dtype, void *y, const void *bias, int64_t rows, int64_t out)
 {
-    if (dtype == DTYPE_F32)
-        fill_typed<float>(s, y, bias, rows * out, out);
-    else if (dtype == DTYPE_BF16)
-        fill_typed<__nv_bfloat16>(s, y, bias, rows * out, out);
-    else
-        fill_typed<__half>(s, y, bias, rows * out, out);
+    with_dtype(dtype, [&](auto zero) {
+        typedef decltype(zero) T;
+        launch(fill_bias<T>, cuda_blocks(rows * out, THREADS), THREADS, 0, s, (T *)y, (const T *)bias, rows * out, out);
+    });
 }
 
 static void linear_forward(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight,
@@ -90,7 +83,7 @@ static void linear_backward_weight(Stream *s, Dtype dtype, float *dweight, float
         product(s, p);
     else if (dweight && in && out && !accumulate)
         fill(s, DTYPE_F32, dweight, nullptr, in, out);
-    if (dbias) rows_sum_columns(s, dbias, (const float *)dy, rows, out, accumulate);
+    if (dbias) rows_sum_columns(s, dbias, dtype, dy, rows, out, accumulate);
 }
 
 void cuda_linear_install(Kernels *k)

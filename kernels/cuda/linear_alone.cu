@@ -33,35 +33,12 @@ struct Few {
     Activation act;
 };
 
-static __device__ __forceinline__ float wide(float x) { return x; }
-static __device__ __forceinline__ float wide(__nv_bfloat16 x) { return __bfloat162float(x); }
-static __device__ __forceinline__ float wide(__half x) { return __half2float(x); }
-static __device__ __forceinline__ void round_to(float *y, float x) { *y = x; }
-static __device__ __forceinline__ void round_to(__nv_bfloat16 *y, float x) { *y = __float2bfloat16_rn(x); }
-static __device__ __forceinline__ void round_to(__half *y, float x) { *y = __float2half_rn(x); }
-
-template <typename T> struct alignas(16) Eight {
-    T v[EIGHT];
-};
-
-/* p[0 … 7], 0 at and beyond left. */
-template <bool ALIGNED, typename T>
-static __device__ __forceinline__ void load8(float (&v)[EIGHT], const T *p, int64_t left)
-{
-    if (ALIGNED && left >= EIGHT) {
-        Eight<T> all = *reinterpret_cast<const Eight<T> *>(p);
-        for (int j = 0; j < EIGHT; j++) v[j] = wide(all.v[j]);
-    } else {
-        for (int j = 0; j < EIGHT; j++) v[j] = j < left ? wide(p[j]) : 0;
-    }
-}
-
 template <typename T> static __device__ __forceinline__ void finish(const Few &f, int64_t row, int64_t o, float sum)
 {
     int64_t at = row * f.out + o;
-    if (f.bias) sum += wide(static_cast<const T *>(f.bias)[o]);
-    if (f.pre) round_to(static_cast<T *>(f.pre) + at, sum);
-    round_to(static_cast<T *>(f.y) + at, act_value(f.act, sum));
+    if (f.bias) sum += widened(static_cast<const T *>(f.bias)[o]);
+    if (f.pre) narrow(static_cast<T *>(f.pre) + at, sum);
+    narrow(static_cast<T *>(f.y) + at, act_value(f.act, sum));
 }
 
 /* ---- OUT_IN ------------------------------ */
@@ -89,15 +66,15 @@ template <typename T, int R, bool ALIGNED> static __global__ void __launch_bound
     float sum[OUTS][R] = {};
 #pragma unroll(ALIGNED &&R == 1 ? 4 : 1) /* several rows have loads enough in flight */
     for (int64_t i = lane * EIGHT; i < f.in; i += 32 * EIGHT) {
-        float w[OUTS][EIGHT], a[EIGHT];
+        Pack<EIGHT> w[OUTS], a;
         for (int o = 0; o < OUTS; o++)
-            load8<ALIGNED>(w[o], weight + (first + o) * f.in + i, first + o < f.out ? f.in - i : 0);
+            w[o] = load<ALIGNED, EIGHT>(weight + (first + o) * f.in + i, first + o < f.out ? f.in - i : 0);
 #pragma unroll
         for (int r = 0; r < R; r++) {
             if (r >= part.rows) break;
-            load8<ALIGNED>(a, x + (part.row + r) * f.in + i, f.in - i);
+            a = load<ALIGNED, EIGHT>(x + (part.row + r) * f.in + i, f.in - i);
             for (int o = 0; o < OUTS; o++)
-                for (int j = 0; j < EIGHT; j++) sum[o][r] = fmaf(a[j], w[o][j], sum[o][r]);
+                for (int j = 0; j < EIGHT; j++) sum[o][r] = fmaf(a.v[j], w[o].v[j], sum[o][r]);
         }
     }
     for (int o = 0; o < OUTS; o++)
@@ -123,13 +100,12 @@ static __device__ __forceinline__ void sum_slice(float (&total)[R], const Few &f
     float sum[R][EIGHT] = {};
 #pragma unroll(ALIGNED &&R == 1 ? 2 : 1) /* several rows have loads enough in flight */
     for (int64_t i = slice * f.slice + group; i < end; i += GROUPS) {
-        float w[EIGHT];
-        load8<ALIGNED>(w, weight + i * f.out + o, f.out - o);
+        Pack<EIGHT> w = load<ALIGNED, EIGHT>(weight + i * f.out + o, f.out - o);
 #pragma unroll
         for (int r = 0; r < R; r++) {
             if (r >= part.rows) break;
-            float a = wide(x[r * f.in + i]);
-            for (int j = 0; j < EIGHT; j++) sum[r][j] = fmaf(a, w[j], sum[r][j]);
+            float a = widened(x[r * f.in + i]);
+            for (int j = 0; j < EIGHT; j++) sum[r][j] = fmaf(a, w.v[j], sum[r][j]);
         }
     }
 #pragma unroll
@@ -220,10 +196,5 @@ void linear_alone(Stream *s, Dtype dtype, void *y, void *pre, const void *x, con
 {
     Few f = {y, pre == y ? nullptr : pre, x, weight, bias, rows, in, out, in, 1, act};
     if (layout == IN_OUT) slice(&f);
-    if (dtype == DTYPE_F32)
-        run_typed<float>(s, f, layout);
-    else if (dtype == DTYPE_BF16)
-        run_typed<__nv_bfloat16>(s, f, layout);
-    else
-        run_typed<__half>(s, f, layout);
+    with_dtype(dtype, [&](auto zero) { run_typed<decltype(zero)>(s, f, layout); });
 }
