@@ -9,8 +9,9 @@
 typedef struct Shape { int64_t rows, a, b; } Shape;
 
 enum { FD_INPUTS = 6, FD_ROWS = 16 };
-static int32_t fd_ids[FD_ROWS], fd_labels[FD_ROWS];           /* of the shape's tables */
-static float fd_cos[FD_ROWS * 16], fd_sin[FD_ROWS * 16];      /* [positions, a / 2] */
+/* Where the kernels work, made by fd_open. */
+static int32_t *fd_ids, *fd_labels; /* [rows], of the shape's tables */
+static float *fd_cos, *fd_sin;      /* [positions, a / 2] */
 
 typedef struct FdOp {
     const char *name;

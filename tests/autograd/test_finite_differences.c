@@ -1,5 +1,5 @@
 /* links: test_support */
-/* Every op against central differences, on each instruction set: odd widths, one row and none, empty sequences, inputs
+/* Every op against central differences, on each instruction set (and on a device, in f32): odd widths, one row and none, empty sequences, inputs
  * that are used twice or need no gradient. The same comparison fails for kernels that are wrong on purpose. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,13 +12,13 @@
 /* Measured: 4e-5 at most, and 5e-4 for ten ops on top of each other; kernels wrong by 5% give 2e-2 and more. */
 static const double tolerance = 2e-4, chain_tolerance = 2e-3;
 
-static const Shape shapes[] = {{5, 13, 7}, {1, 17, 3}, {9, 1, 1}, {3, 6, 33}, {0, 5, 4}};
+static const Shape shapes[] = {{5, 13, 7}, {1, 17, 3}, {9, 1, 1}, {3, 6, 33}, {0, 5, 4}}; /* the first FD_SHAPES */
 
 typedef struct Place { Stream *stream; Tape tape; } Place;
 
 static void place_open(Place *p, const Kernels *k, int threads)
 {
-    p->stream = stream_new_cpu(threads);
+    p->stream = fd_stream_new(threads);
     assert_non_null(p->stream);
     assert_ok(tape_open(&p->tape, k, p->stream, NULL));
 }
@@ -45,14 +45,14 @@ static double worst_of(const Kernels *k, int threads, const FdOp *op, Shape shap
 static void gradients_equal_finite_differences(void **state)
 {
     (void)state;
-    for (unsigned isa = ISA_BASE; isa <= ISA_AVX512; isa <<= 1)
-        for (size_t o = 0; (isa_detect() & isa) && o < FD_OPS; o++)
-            for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+    for (int table = 0; table < FD_TABLES; table++)
+        for (size_t o = 0; fd_table(table) && o < FD_OPS; o++)
+            for (size_t s = 0; s < FD_SHAPES; s++)
                 for (int twice = 0; twice < 2; twice++) {
-                    double worst = worst_of(kernels_cpu(isa), 1 + (int)(s % 2), &fd_ops[o], shapes[s], twice);
+                    double worst = worst_of(fd_table(table), 1 + (int)(s % 2), &fd_ops[o], shapes[s], twice);
                     if (!(worst <= (strstr(fd_ops[o].name, "chain") ? chain_tolerance : tolerance)))
                         fail_msg("op %s, %s, %d rows, widths %d and %d, %s: %.3g of the gradient's length away",
-                                 fd_ops[o].name, isa_name(isa), (int)shapes[s].rows, (int)shapes[s].a, (int)shapes[s].b,
+                                 fd_ops[o].name, fd_table(table)->name, (int)shapes[s].rows, (int)shapes[s].a, (int)shapes[s].b,
                                  twice ? "used twice" : "used once", worst);
                 }
 }
@@ -61,7 +61,7 @@ static void gradients_equal_finite_differences(void **state)
 static void a_frozen_input_changes_nothing_else(void **state)
 {
     (void)state;
-    const Kernels *k = kernels_cpu(isa_detect());
+    const Kernels *k = fd_best();
     for (size_t o = 0; o < FD_OPS; o++)
         for (int frozen = 0; frozen < fd_ops[o].inputs; frozen++) {
             Place p;
@@ -71,16 +71,16 @@ static void a_frozen_input_changes_nothing_else(void **state)
             fd_open(&c, &fd_ops[o], shapes[0], &p.tape);
             assert_ok(fd_gradients(&c));
             for (int i = 0; i < fd_ops[o].inputs; i++) {
-                want[i] = malloc(tensor_bytes(&c.in[i]));
-                memcpy(want[i], c.in[i].grad, tensor_bytes(&c.in[i]));
+                want[i] = fd_here(c.in[i].grad, tensor_bytes(&c.in[i]));
             }
             c.frozen = frozen;
             assert_ok(fd_gradients(&c));
             assert_true(c.in[frozen].param ? !c.params[frozen].grad_written : !c.in[frozen].grad);
             for (int i = 0; i < fd_ops[o].inputs; i++) {
-                if (i != frozen && memcmp(c.in[i].grad, want[i], tensor_bytes(&c.in[i])) != 0)
+                float *have = i != frozen ? fd_here(c.in[i].grad, tensor_bytes(&c.in[i])) : NULL;
+                if (have && memcmp(have, want[i], tensor_bytes(&c.in[i])) != 0)
                     fail_msg("op %s: input %d frozen changes the gradient of input %d", fd_ops[o].name, frozen, i);
-                free(want[i]);
+                free(want[i]), free(have);
             }
             fd_close(&c);
             place_close(&p);
@@ -203,7 +203,7 @@ static void a_wrong_gradient_is_noticed(void **state)
     static const char *const notices[] = {
         "linear",    "linear",  "linear_gelu", "gated", "layer_norm",    "layer_norm_nobias",   "rms_norm",
         "embedding", "dropout", "attention",   "rope",  "cross_entropy", "linear_cross_entropy"};
-    real = kernels_cpu(ISA_BASE);
+    real = fd_table(0);
     for (int defect = 0; defect < (int)(sizeof notices / sizeof *notices); defect++) {
         Kernels k = seeded(defect);
         size_t o = 0;
