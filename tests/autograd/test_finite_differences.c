@@ -1,6 +1,7 @@
 /* links: test_support */
-/* Every op against central differences, on each instruction set (and on a device, in f32): odd widths, one row and none, empty sequences, inputs
- * that are used twice or need no gradient. The same comparison fails for kernels that are wrong on purpose. */
+/* Every op against central differences, on each instruction set (and on a device, in f32): odd widths, one row and
+ * none, empty sequences, inputs that are used twice or need no gradient. The same comparison fails for kernels that are
+ * wrong on purpose. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,8 +53,8 @@ static void gradients_equal_finite_differences(void **state)
                     double worst = worst_of(fd_table(table), 1 + (int)(s % 2), &fd_ops[o], shapes[s], twice);
                     if (!(worst <= (strstr(fd_ops[o].name, "chain") ? chain_tolerance : tolerance)))
                         fail_msg("op %s, %s, %d rows, widths %d and %d, %s: %.3g of the gradient's length away",
-                                 fd_ops[o].name, fd_table(table)->name, (int)shapes[s].rows, (int)shapes[s].a, (int)shapes[s].b,
-                                 twice ? "used twice" : "used once", worst);
+                                 fd_ops[o].name, fd_table(table)->name, (int)shapes[s].rows, (int)shapes[s].a,
+                                 (int)shapes[s].b, twice ? "used twice" : "used once", worst);
                 }
 }
 
