@@ -9,7 +9,7 @@ namespace emu
 {
 
 size_t cublas_objects(); /* handles, descriptors, layouts, preferences that are alive */
-uint64_t cublas_asked();  /* how often an algorithm was asked for */
+uint64_t cublas_asked(); /* how often an algorithm was asked for */
 /* No algorithm for products with this epilogue from now on, as on a device or in a version that has none; 0: all are
  * found again. */
 void cublas_refuse(uint32_t epilogue);

@@ -1,137 +1,12 @@
 /* Products on the device: which way they take (the launch log), that every way gives what a double reference gives,
  * rounded once, TF32, the bound on plans, and what the emulated cuBLASLt refuses. */
-#include <cmath>
-#include <cstdarg>
-#include <cstddef>
-#include <cstdint>
-#include <csetjmp>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <vector>
-
-#include <unistd.h>
-
-extern "C" {
-#include <cmocka.h>
-}
-
 #include <cublasLt.h>
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 
-#include "kernels/cuda/cuda.h"
-#include "tests/cuda_emulator/cublas.h"
 extern "C" {
 #include "kernels/stream.h"
 }
 
-typedef std::vector<float> Floats;
-
-static char log_path[] = "/tmp/hone_products_XXXXXX";
-static const Kernels *k;
-static Stream *s;
-
-static float bf16(float x) { return __bfloat162float(__float2bfloat16_rn(x)); }
-static float f16(float x) { return __half2float(__float2half_rn(x)); }
-static float as(Dtype d, float x) { return d == DTYPE_BF16 ? bf16(x) : d == DTYPE_F16 ? f16(x) : x; }
-
-static Floats numbers(Dtype d, int64_t n, uint32_t seed)
-{
-    Floats x((size_t)n);
-    for (float &v : x) seed = seed * 1664525u + 1013904223u, v = as(d, (float)(seed >> 8) * 0x1p-23f - 1);
-    return x;
-}
-
-/* An array on the device, `skip` elements beyond an address that is aligned to 256 bytes. */
-class Array
-{
-    Dtype d;
-    int64_t n;
-    char *memory;
-    size_t offset;
-
-  public:
-    Array(Dtype dtype, int64_t count, int skip = 0)
-        : d(dtype), n(count), memory(static_cast<char *>(stream_allocate(s, (size_t)(count + skip) * dtype_bytes(d)))),
-          offset((size_t)skip * dtype_bytes(d))
-    {
-        assert_non_null(memory);
-    }
-    Array(Dtype dtype, const Floats &x, int skip = 0) : Array(dtype, (int64_t)x.size(), skip)
-    {
-        std::vector<char> raw(x.size() * dtype_bytes(d));
-        for (size_t i = 0; i < x.size(); i++) {
-            if (d == DTYPE_F32) memcpy(&raw[i * 4], &x[i], 4);
-            __nv_bfloat16 b = __float2bfloat16_rn(x[i]);
-            __half h = __float2half_rn(x[i]);
-            if (d == DTYPE_BF16) memcpy(&raw[i * 2], &b, 2);
-            if (d == DTYPE_F16) memcpy(&raw[i * 2], &h, 2);
-        }
-        k->copy(s, at(), raw.data(), raw.size());
-        stream_sync(s);
-    }
-    Array(const Array &) = delete;
-    ~Array() { stream_release(s, memory); }
-    void *at() const { return memory + offset; }
-    float *floats() const { return reinterpret_cast<float *>(at()); }
-    Floats values() const
-    {
-        std::vector<char> raw((size_t)n * dtype_bytes(d));
-        Floats x((size_t)n);
-        k->copy(s, raw.data(), at(), raw.size());
-        stream_sync(s);
-        for (size_t i = 0; i < x.size(); i++) {
-            __nv_bfloat16 b;
-            __half h;
-            if (d == DTYPE_F32) memcpy(&x[i], &raw[i * 4], 4);
-            if (d == DTYPE_BF16) memcpy(&b, &raw[i * 2], 2), x[i] = __bfloat162float(b);
-            if (d == DTYPE_F16) memcpy(&h, &raw[i * 2], 2), x[i] = __half2float(h);
-        }
-        return x;
-    }
-};
-
-/* What has been launched since the last call, a line each. */
-static std::string launched()
-{
-    std::string text;
-    char part[4096];
-    stream_sync(s);
-    FILE *f = fopen(log_path, "r+");
-    assert_non_null(f);
-    for (size_t n; (n = fread(part, 1, sizeof part, f)) > 0;) text.append(part, n);
-    assert_int_equal(ftruncate(fileno(f), 0), 0);
-    fclose(f);
-    return text;
-}
-
-/* Launches among them: the log also has what the host asks of the runtime. */
-static int launches(const std::string &text)
-{
-    int n = 0;
-    for (size_t i = 0; (i = text.find(" stream ", i)) != std::string::npos; i++) n++;
-    return n;
-}
-
-static void assert_launched(int count, const std::vector<const char *> &what)
-{
-    std::string text = launched();
-    for (const char *w : what)
-        if (text.find(w) == std::string::npos) fail_msg("no %s in:\n%s", w, text.c_str());
-    if (launches(text) != count) fail_msg("%d launches, not %d:\n%s", launches(text), count, text.c_str());
-}
-
-static void assert_close(const char *what, const Floats &x, const std::vector<double> &want, double tolerance)
-{
-    assert_int_equal(x.size(), want.size());
-    for (size_t i = 0; i < want.size(); i++)
-        if (!(std::fabs((double)x[i] - want[i]) <= tolerance * (1 + std::fabs(want[i]))))
-            fail_msg("%s: element %zu of %zu is %.9g, not %.9g", what, i, want.size(), (double)x[i], want[i]);
-}
-
-static double unit(Dtype d) { return d == DTYPE_BF16 ? 0x1p-8 : d == DTYPE_F16 ? 0x1p-11 : 0; }
+#include "tests/cuda_emulator/arrays.h"
 
 static double gelu_tanh(double x) { return 0.5 * x * (1 + std::tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))); }
 
@@ -300,77 +175,6 @@ static void plans_are_bounded_and_freed(void **)
     assert_int_equal(emu::cublas_objects(), before);
 }
 
-/* ---- the loss ------------------------------ */
-
-/* One row, x = 1: the logits are the weights and dweight is what the gradient of the logits was rounded to. */
-static Floats gradient_of_logits(Dtype d, const Floats &w, int32_t label, float scale, Floats *exact)
-{
-    int64_t vocab = (int64_t)w.size();
-    Array ws(d, w), x(d, Floats(1, 1)), dx(d, 1), logits(DTYPE_F32, w), dw(DTYPE_F32, vocab), loss(DTYPE_F32, 1),
-        labels(DTYPE_F32, 1);
-    Array plain(DTYPE_F32, vocab);
-    k->copy(s, labels.at(), &label, sizeof label), stream_sync(s);
-    const int32_t *l = static_cast<const int32_t *>(labels.at());
-    k->linear_cross_entropy(s, d, loss.floats(), dx.at(), dw.floats(), x.at(), ws.at(), l, 1, 1, vocab, scale, 0, 0, 0,
-                            false);
-    k->cross_entropy(s, loss.floats(), plain.floats(), logits.floats(), l, 1, vocab, scale, 0, 0, 0);
-    *exact = plain.values();
-    return dw.values();
-}
-
-static void the_gradient_of_logits_is_rounded_once_and_overflows_to_infinity(void **)
-{
-    for (Dtype d : {DTYPE_BF16, DTYPE_F16})
-        for (int64_t vocab : {5, 4099, 9000}) { /* in one round of a block's threads, two, and three */
-            Floats exact, w = numbers(d, vocab, 5), g = gradient_of_logits(d, w, 3, 0.75f, &exact);
-            for (size_t i = 0; i < g.size(); i++)
-                if (g[i] != as(d, exact[i])) fail_msg("%zu: %.9g, not %.9g", i, (double)g[i], (double)exact[i]);
-        }
-    Floats exact, g = gradient_of_logits(DTYPE_F16, {0, 0, 1, 1}, 1, 1e6f, &exact);
-    assert_true(g[0] == INFINITY && g[1] == -INFINITY && std::isfinite(exact[0]));
-    g = gradient_of_logits(DTYPE_BF16, {0, 0, 1, 1}, 1, 1e6f, &exact);
-    assert_true(g[0] == bf16(exact[0]) && std::isfinite(g[0]));
-}
-
-/* Chunks: equal, by 256 rows, at most 4096; and a gathered row comes back to its place from each. */
-static void chunks_are_equal(void **)
-{
-    const Dtype d = DTYPE_BF16;
-    const int64_t rows = 4400, vocab = 3, hidden = 8;
-    std::vector<int32_t> labels((size_t)rows);
-    for (size_t i = 0; i < labels.size(); i++) labels[i] = i % 7 ? (int32_t)(i % 3) : -100;
-    Floats x = numbers(d, rows * hidden, 1), w = numbers(d, vocab * hidden, 2);
-    Array xs(d, x), ws(d, w), ls(DTYPE_F32, rows), loss(DTYPE_F32, rows), dx(d, rows * hidden),
-        dw(DTYPE_F32, vocab * hidden);
-    k->copy(s, ls.at(), labels.data(), labels.size() * 4), stream_sync(s);
-    launched();
-    k->linear_cross_entropy(s, d, loss.floats(), dx.at(), dw.floats(), xs.at(), ws.at(),
-                            static_cast<const int32_t *>(ls.at()), rows, hidden, vocab, 1, 0, 0, 0, false);
-    std::string text = launched();
-    int found = 0;
-    for (size_t i = 0; (i = text.find("cublasLtMatmul 3 2304 8 bf16 to f32\n", i)) != std::string::npos; i++) found++;
-    if (found != 2) fail_msg("not two chunks of 2304 rows:\n%s", text.c_str());
-    std::vector<double> losses, dxs, dws((size_t)(vocab * hidden));
-    for (size_t r = 0; r < (size_t)rows; r++) {
-        double z[3] = {0, 0, 0}, sum = 0;
-        for (size_t v = 0; v < 3; v++) {
-            for (size_t i = 0; i < 8; i++) z[v] += (double)x[r * 8 + i] * w[v * 8 + i];
-            sum += std::exp(z[v]);
-        }
-        bool there = labels[r] >= 0;
-        losses.push_back(there ? std::log(sum) - z[labels[r]] : 0);
-        for (size_t i = 0; i < 8; i++) dxs.push_back(0);
-        for (size_t v = 0; there && v < 3; v++)
-            for (size_t i = 0; i < 8; i++) {
-                double dz = std::exp(z[v]) / sum - (labels[r] == (int32_t)v);
-                dxs[r * 8 + i] += dz * w[v * 8 + i], dws[v * 8 + i] += dz * x[r * 8 + i];
-            }
-    }
-    assert_close("loss", loss.values(), losses, 2e-6);
-    assert_close("dx", dx.values(), dxs, 3 * unit(d));
-    assert_close("dweight", dw.values(), dws, 0.05); /* of 3771 rounded terms */
-}
-
 /* ---- few rows ------------------------------ */
 
 static void few_rows_take_their_own_kernel_in_slices(void **)
@@ -442,25 +246,6 @@ static void the_emulated_library_refuses_what_the_real_one_documents(void **)
     assert_int_equal(ask(b16, b16, b16, gelu, 4096, 8192 + 2, 16), no);
 }
 
-static int begin(void **)
-{
-    char message[200];
-    int f = mkstemp(log_path);
-    if (f < 0) return -1;
-    close(f);
-    setenv("HONE_EMU_LOG", log_path, 1);
-    k = kernels_cuda();
-    s = stream_new_cuda(0, message);
-    return s ? 0 : -1;
-}
-
-static int end(void **)
-{
-    stream_free(s);
-    unlink(log_path);
-    return emu::cublas_objects() != 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,8 +255,6 @@ int main(void)
         cmocka_unit_test(no_algorithm_is_an_error_that_names_the_product),
         cmocka_unit_test(tf32_rounds_what_is_multiplied_and_only_where_asked),
         cmocka_unit_test(plans_are_bounded_and_freed),
-        cmocka_unit_test(the_gradient_of_logits_is_rounded_once_and_overflows_to_infinity),
-        cmocka_unit_test(chunks_are_equal),
         cmocka_unit_test(few_rows_take_their_own_kernel_in_slices),
         cmocka_unit_test(the_emulated_library_refuses_what_the_real_one_documents),
     };
