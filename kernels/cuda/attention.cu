@@ -1,8 +1,9 @@
-/* Attention forward with f32 arithmetic (Dao et al. 2022; tiles: attention.cuh): a block of queries walks the tiles of
+/* Attention forward: on tensor cores (attention_mma.cu) where dtype, heads and alignment allow it, else here, with f32
+ * arithmetic (Dao et al. 2022; tiles: attention.cuh): a block of queries walks the tiles of
  * keys that any of them sees, with a running maximum and sum of each row (Milakov and Gimelshein 2018), kept by the
  * eight threads of the row. Floor: 4 * (pairs of query and key that see each other) * heads * head_dim FLOPs; q, k, v,
  * out moved once. */
-#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_mma.cuh"
 #include "kernels/cuda/families.h"
 
 static __device__ __forceinline__ float max8(float v)
@@ -88,6 +89,8 @@ static void forward_of(Stream *s, void *out, float *lse, const void *q, const vo
     Attention<T> a = {};
     static_cast<AttentionCall &>(a) = attention_call(shape, dropout, shape->max_seqlen_q, ROWS);
     a.q = (const T *)q, a.k = (const T *)k, a.v = (const T *)v, a.to = (T *)out, a.lse = lse;
+    if constexpr (!std::is_same<T, float>::value)
+        if (attention_takes_mma(*shape, {q, k, v, out})) return attention_mma_forward(s, a);
     int slabs = attention_slabs(shape->head_dim);
     dim3 grid(cuda_blocks((int64_t)a.tiles * shape->heads * shape->num_seqs, 1), attention_groups(shape->head_dim));
     launch(slabs == 1 ? forward<1, T> : slabs == 2 ? forward<2, T> : forward<4, T>, grid, ATTENTION_THREADS, 0, s, a);

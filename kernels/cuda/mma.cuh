@@ -80,6 +80,14 @@ __device__ __forceinline__ void copy_async(void *to, const void *from, unsigned 
                  : "r"(shared_address(to)), "l"(__cvta_generic_to_global(from)), "r"(bytes)
                  : "memory");
 }
+/* The same of 4 bytes; `bytes` is 4 or 0. */
+__device__ __forceinline__ void copy_async_4(void *to, const void *from, unsigned bytes)
+{
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+                 :
+                 : "r"(shared_address(to)), "l"(__cvta_generic_to_global(from)), "r"(bytes)
+                 : "memory");
+}
 /* What the thread has started since the last call becomes a group, an empty one too. */
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" : : : "memory"); }
 /* Until at most N of the thread's groups, the latest, are under way. */

@@ -57,6 +57,7 @@ struct Copy {
     uint64_t to;
     unsigned char data[16];
     int group;
+    uint64_t size;
 };
 
 class Warp
@@ -120,6 +121,8 @@ class Warp
             result = (uint64_t)((int64_t)(int32_t)a * (int32_t)b);
         else if (op == "mad.lo.s32")
             result = (uint32_t)(a * b + value(lane, o[3]));
+        else if (op == "and.b32")
+            result = a & b;
         else if (op == "shl.b32")
             result = (uint32_t)(a << b);
         else if (op == "ex2.approx.ftz.f32")
@@ -161,13 +164,13 @@ class Warp
         }
     }
 
-    void start_copy(int lane, const std::vector<std::string> &o)
+    void start_copy(int lane, const std::vector<std::string> &o, uint64_t size)
     {
-        Copy c = {address(lane, o[0]), {}, group};
-        uint64_t from = address(lane, o[1]), bytes = o.size() > 3 ? value(lane, o[3]) : 16;
-        if (value(lane, o[2]) != 16 || bytes > 16) throw Failure{"cp.async of another size"};
-        if (bytes) memcpy(c.data, memory(false, from, 16), bytes);
-        memset(memory(true, c.to, 16), 0xF7, 16);
+        Copy c = {address(lane, o[0]), {}, group, size};
+        uint64_t from = address(lane, o[1]), bytes = o.size() > 3 ? value(lane, o[3]) : size;
+        if (value(lane, o[2]) != size || bytes > size) throw Failure{"cp.async of another size"};
+        if (bytes) memcpy(c.data, memory(false, from, size), bytes);
+        memset(memory(true, c.to, size), 0xF7, size);
         copies[lane].push_back(c);
     }
 
@@ -178,7 +181,8 @@ class Warp
                 if (list[i].group >= group - (int)left)
                     i++;
                 else
-                    memcpy(memory(true, list[i].to, 16), list[i].data, 16), list.erase(list.begin() + (long)i);
+                    memcpy(memory(true, list[i].to, list[i].size), list[i].data, list[i].size),
+                        list.erase(list.begin() + (long)i);
             }
     }
 
@@ -270,7 +274,9 @@ class Warp
         if (op == "bar.sync" || op == "ret") return;
         for (int lane = 0; lane < 32; lane++) {
             if (op == "cp.async.cg.shared.global")
-                start_copy(lane, in.operands);
+                start_copy(lane, in.operands, 16);
+            else if (op == "cp.async.ca.shared.global")
+                start_copy(lane, in.operands, 4);
             else if (op.compare(0, 3, "ld.") == 0 || op.compare(0, 3, "st.") == 0)
                 move(lane, op, in.operands);
             else if (in.operands.size() >= 2)

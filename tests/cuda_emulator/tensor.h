@@ -34,8 +34,9 @@ struct MatrixLane {
 void load_matrices(void *const *lanes);
 
 struct Copy {
-    uint4 *to;
+    void *to;
     uint4 data;
+    unsigned bytes;
 };
 /* Of the running thread. */
 void copy_add(const Copy &copy);
@@ -77,27 +78,38 @@ static inline void load_matrices_transposed(uint32_t (&r)[2], const void *row, E
     emu_load_matrices(r, 2, row, true, file, line);
 }
 
-static inline void copy_async(void *to, const void *from, unsigned bytes)
+/* Fetches what there is, and leaves poison (NaN in each type) where it will go. */
+template <typename Word> static inline void emu_copy_async(void *to, const void *from, unsigned bytes)
 {
-    emu::Copy copy = {static_cast<uint4 *>(to), make_uint4(0, 0, 0, 0)};
-    emu_check_aligned(copy.to);
-    if (bytes > 16) emu::report("cp.async of %u bytes", bytes);
+    emu::Copy copy = {to, make_uint4(0, 0, 0, 0), sizeof(Word)};
+    const uint4 poison = make_uint4(0xFFF7FFF7u, 0xFFF7FFF7u, 0xFFF7FFF7u, 0xFFF7FFF7u);
+    emu_check_aligned(static_cast<Word *>(to));
+    if (bytes > sizeof(Word)) emu::report("cp.async: %u of %zu bytes", bytes, sizeof(Word));
     if (bytes) {
-        emu_check_aligned(static_cast<const uint4 *>(from));
-        if (bytes == 16)
-            copy.data = *static_cast<const uint4 *>(from);
+        emu_check_aligned(static_cast<const Word *>(from));
+        if (bytes == sizeof(Word))
+            *reinterpret_cast<Word *>(&copy.data) = *static_cast<const Word *>(from);
         else
             for (unsigned i = 0; i < bytes; i++)
                 reinterpret_cast<char *>(&copy.data)[i] = static_cast<const char *>(from)[i];
     }
-    *copy.to = make_uint4(0xFFF7FFF7u, 0xFFF7FFF7u, 0xFFF7FFF7u, 0xFFF7FFF7u); /* NaN in each type */
+    *static_cast<Word *>(to) = *reinterpret_cast<const Word *>(&poison);
     emu::copy_add(copy);
+}
+static inline void copy_async(void *to, const void *from, unsigned bytes) { emu_copy_async<uint4>(to, from, bytes); }
+static inline void copy_async_4(void *to, const void *from, unsigned bytes)
+{
+    emu_copy_async<uint32_t>(to, from, bytes);
 }
 static inline void copy_commit() { emu::copy_commit(); }
 template <int N> static inline void copy_wait()
 {
     emu::Copy copy;
-    while (emu::copy_take(N, &copy)) *copy.to = copy.data;
+    while (emu::copy_take(N, &copy))
+        if (copy.bytes == 16)
+            *static_cast<uint4 *>(copy.to) = copy.data;
+        else
+            *static_cast<uint32_t *>(copy.to) = copy.data.x;
 }
 
 static inline float fast_exp2(float x)

@@ -137,6 +137,7 @@ static const Case cases[] = {
     {"run_transposed_4", run_transposed_4, rows, same},
     {"run_transposed_2", run_transposed_2, rows, same},
     {"run_copies", run_copies, sizes, same},
+    {"run_copies_4", run_copies_4, sizes, same},
     {"run_exp2", run_exp2, exponents, close},
 };
 

@@ -59,6 +59,16 @@ extern "C" __global__ void run_copies(const uint32_t *in, uint32_t *out)
     to[8] = own[2].x, to[9] = own[2].y, to[10] = own[2].z, to[11] = own[2].w;
 }
 
+extern "C" __global__ void run_copies_4(const uint32_t *in, uint32_t *out)
+{
+    SHARED(uint32_t, room, [64]);
+    copy_async_4(room + threadIdx.x, in + 3 * threadIdx.x, 4);
+    copy_async_4(room + 32 + threadIdx.x, in + 7 * threadIdx.x, in[ROOM + threadIdx.x] & 4);
+    copy_commit();
+    copy_wait<0>();
+    out[2 * threadIdx.x] = room[threadIdx.x], out[2 * threadIdx.x + 1] = room[32 + threadIdx.x];
+}
+
 extern "C" __global__ void run_exp2(const uint32_t *in, uint32_t *out)
 {
     for (int i = 0; i < WORDS; i++)

@@ -29,11 +29,9 @@
 #ifdef HONE_TEST_CUDA /* the same tests on cuda:0 (tests/cuda_emulator/on_device.h) */
 #include "tests/cuda_emulator/on_device.h"
 #define stream_new_cpu(threads) stream_new_on_device(threads)
-/* Test files that run in f32 only: those whose kernels take nothing else, and those whose do not take it yet. */
+/* Test files that run in f32 only: those whose kernels take nothing else. */
 static const char *const f32_only[] = {
     "test_adamw.c", "test_convert.c", "test_low_copy.c", "test_reduce.c", "test_sgd.c", /* by contract */
-    /* not yet */
-    "test_attention.c",
 };
 #define EACH_ISA(k)     \
     bool once_ = true;  \

@@ -11,30 +11,46 @@ typedef struct Case {
     int32_t window;
     float softcap, p;
     const int32_t *len_q, *len_k; /* ending with -1; len_k NULL: the same */
+    bool aligned;                 /* rows at multiples of 16 bytes: a device's tensor cores take bf16 and f16 */
 } Case;
 
 static const int32_t ragged[] = {1, 13, 0, 33, 2, 130, -1}, lone[] = {97, -1}, few[] = {1, 3, 2, 5, -1},
                      many[] = {70, 3, 50, 130, -1};
 static const int32_t short_k[] = {9, 3, 60, 0, -1}, long_q[] = {70, 5, 130, 4, -1}, four[] = {4, -1};
+static const int32_t edges[] = {1, 15, 16, 17, 63, 64, 65, 130, -1}, few_edges[] = {17, 64, 130, -1},
+                     two[] = {130, 65, -1}, past[] = {1, 17, 32, 33, 129, -1}; /* of tiles and fragments */
 
 static const Case cases[] = {
-    {"causal", 3, 3, 24, true, 0, 0, 0, ragged, NULL},
-    {"bidirectional", 2, 2, 13, false, 0, 0, 0, ragged, NULL},
-    {"grouped", 6, 2, 16, true, 0, 0, 0, ragged, NULL},
-    {"one kv head, dim 1", 3, 1, 1, false, 0, 0, 0, ragged, NULL},
-    {"dim 64", 1, 1, 64, true, 0, 0, 0, lone, NULL},
-    {"dim 130", 1, 1, 130, true, 0, 0, 0.1f, lone, NULL},
-    {"window", 2, 1, 20, true, 5, 0, 0, ragged, NULL},
-    {"wide window, not causal", 1, 1, 8, false, 60, 0, 0, ragged, NULL},
-    {"softcap", 2, 2, 12, true, 0, 3.5f, 0, ragged, NULL},
-    {"dropout", 2, 2, 24, true, 0, 0, 0.3f, ragged, NULL},
-    {"everything", 4, 2, 24, true, 40, 2, 0.2f, ragged, NULL},
-    {"cached keys", 4, 2, 24, true, 0, 0, 0, few, many},
-    {"cached keys, window, cap, dropout", 4, 2, 25, true, 20, 2, 0.2f, few, many},
-    {"cached keys of one dim", 2, 2, 3, false, 0, 0, 0.1f, few, many},
-    {"cross, more queries than keys, not causal", 2, 2, 12, false, 0, 0, 0.1f, long_q, short_k},
-    {"queries that see nothing", 2, 1, 12, true, 0, 0, 0, long_q, short_k},
-    {"no sequence", 2, 1, 12, true, 0, 0, 0, four + 1, NULL},
+    {"causal", 3, 3, 24, true, 0, 0, 0, ragged, NULL, false},
+    {"bidirectional", 2, 2, 13, false, 0, 0, 0, ragged, NULL, false},
+    {"grouped", 6, 2, 16, true, 0, 0, 0, ragged, NULL, false},
+    {"one kv head, dim 1", 3, 1, 1, false, 0, 0, 0, ragged, NULL, false},
+    {"dim 64", 1, 1, 64, true, 0, 0, 0, lone, NULL, false},
+    {"dim 130", 1, 1, 130, true, 0, 0, 0.1f, lone, NULL, false},
+    {"window", 2, 1, 20, true, 5, 0, 0, ragged, NULL, false},
+    {"wide window, not causal", 1, 1, 8, false, 60, 0, 0, ragged, NULL, false},
+    {"softcap", 2, 2, 12, true, 0, 3.5f, 0, ragged, NULL, false},
+    {"dropout", 2, 2, 24, true, 0, 0, 0.3f, ragged, NULL, false},
+    {"everything", 4, 2, 24, true, 40, 2, 0.2f, ragged, NULL, false},
+    {"cached keys", 4, 2, 24, true, 0, 0, 0, few, many, false},
+    {"cached keys, window, cap, dropout", 4, 2, 25, true, 20, 2, 0.2f, few, many, false},
+    {"cached keys of one dim", 2, 2, 3, false, 0, 0, 0.1f, few, many, false},
+    {"cross, more queries than keys, not causal", 2, 2, 12, false, 0, 0, 0.1f, long_q, short_k, false},
+    {"queries that see nothing", 2, 1, 12, true, 0, 0, 0, long_q, short_k, false},
+    {"no sequence", 2, 1, 12, true, 0, 0, 0, four + 1, NULL, false},
+    {"aligned, causal, grouped", 2, 1, 64, true, 0, 0, 0, edges, NULL, true},
+    {"aligned, bidirectional, dim 128", 1, 1, 128, false, 0, 0, 0, few_edges, NULL, true},
+    {"aligned, causal, dim 128", 2, 2, 128, true, 0, 0, 0, past, NULL, true},
+    {"aligned, window", 2, 2, 64, true, 20, 0, 0, two, NULL, true},
+    {"aligned, wide window, not causal, dim 80", 2, 2, 80, false, 60, 0, 0, two, NULL, true},
+    {"aligned, dropout", 2, 1, 64, true, 0, 0, 0.3f, past, NULL, true},
+    {"aligned, everything", 4, 2, 48, true, 40, 2, 0.2f, past, NULL, true},
+    {"aligned, everything, dim 128", 2, 1, 128, false, 40, 2, 0.2f, few_edges, NULL, true},
+    {"aligned, cached keys", 4, 2, 64, true, 0, 0, 0, few, many, true},
+    {"aligned, cached keys, window, cap, dropout", 4, 2, 64, true, 20, 2, 0.2f, few, many, true},
+    {"aligned, cross, dim 8", 2, 2, 8, false, 0, 0, 0.1f, long_q, short_k, true},
+    {"aligned, queries that see nothing", 2, 1, 64, true, 0, 0, 0, long_q, short_k, true},
+    {"aligned, no sequence", 2, 1, 64, true, 0, 0, 0, four + 1, NULL, true},
 };
 
 enum { MOST_SEQUENCES = 8 };
@@ -63,12 +79,13 @@ static void lay_out(Laid *l, const Case *c)
     l->shape.cu_seqlens_q = l->cu_q, l->shape.cu_seqlens_k = l->cu_k, l->shape.num_seqs = n;
     l->shape.heads = c->heads, l->shape.kv_heads = c->kv_heads, l->shape.head_dim = c->dim;
     /* Odd strides: no alignment. */
-    l->shape.q_stride = l->shape.k_stride = l->shape.v_stride = (c->heads + 2 * c->kv_heads) * c->dim + 1;
-    l->shape.out_stride = c->heads * c->dim + 2;
+    l->shape.q_stride = l->shape.k_stride = l->shape.v_stride =
+        (c->heads + 2 * c->kv_heads) * c->dim + (c->aligned ? 8 : 1);
+    l->shape.out_stride = c->heads * c->dim + (c->aligned ? 8 : 2);
     l->shape.scale = 1 / sqrtf((float)c->dim), l->shape.causal = c->causal;
     l->shape.window = c->window, l->shape.softcap = c->softcap;
-    l->dropout = (Dropout){.p = c->p, .seed = 77, .update = 5, .op = 9, .cu_seqlens = l->cu_q, .sample = l->sample,
-                           .num_seqs = n};
+    l->dropout = (Dropout){
+        .p = c->p, .seed = 77, .update = 5, .op = 9, .cu_seqlens = l->cu_q, .sample = l->sample, .num_seqs = n};
 }
 
 static int64_t input_size(const Laid *l) { return (l->rows_q > l->rows_k ? l->rows_q : l->rows_k) * l->shape.q_stride; }
@@ -152,7 +169,21 @@ static double *widened(const float *x, int64_t n)
     return y;
 }
 
-typedef struct Results { float *out, *lse, *din; } Results;
+/* On a device each kernel takes its time: f32 needs no aligned rows, and every third case of the others shows that f16
+ * goes their way too. */
+static bool is_passed_over(const Case *c)
+{
+#ifdef HONE_TEST_CUDA
+    if (on_device_dtype() == DTYPE_F32) return c->aligned;
+    return on_device_dtype() == DTYPE_F16 && !c->aligned && (c - cases) % 3;
+#else
+    return (void)c, false;
+#endif
+}
+
+typedef struct Results {
+    float *out, *lse, *din;
+} Results;
 
 static Results run(const Kernels *k, int threads, const Laid *l, const float *in, const float *dout)
 {
@@ -169,6 +200,22 @@ static Results run(const Kernels *k, int threads, const Laid *l, const float *in
     return r;
 }
 
+/* Tensor cores: probabilities, and gradients of scores, are rounded to dtype before they are multiplied. Variation 3 of
+ * a device, whose arrays are not aligned, does not take them. */
+static bool on_tensor_cores(const Laid *l) { return l->c->aligned && dtype_unit() > 0; }
+
+static void assert_is_the_textbook(const Laid *l, const Results *r, const double *out, const double *lse,
+                                   const double *din)
+{
+    double roundings = on_tensor_cores(l) ? 1 : 0;
+    /* The backward takes `out` as it was rounded, which is in each gradient. */
+    assert_close_rounded(l->c->name, r->out, out, output_size(l), l->c->dim > 100 ? 4e-6 : 2e-6, roundings);
+    assert_close_rounded(l->c->name, r->din, din, input_size(l), 2e-5, dtype_unit() > 0 ? 4 : 0);
+    for (int64_t i = 0; i < l->shape.heads * l->rows_q; i++)
+        if (isinf(lse[i]) ? (double)r->lse[i] != lse[i] : !(fabs(r->lse[i] - lse[i]) < 1e-5))
+            fail_msg("%s: lse %g, not %g", l->c->name, (double)r->lse[i], lse[i]);
+}
+
 static void results_free(Results r) { free(r.out), free(r.lse), free(r.din); }
 
 static void equals_the_textbook_and_no_thread_changes_a_bit(void **state)
@@ -177,6 +224,7 @@ static void equals_the_textbook_and_no_thread_changes_a_bit(void **state)
     const Kernels *k;
     for (size_t n = 0; n < COUNT(cases); n++) {
         Laid l;
+        if (is_passed_over(&cases[n])) continue;
         lay_out(&l, &cases[n]);
         int64_t inputs = input_size(&l), outputs = output_size(&l), lses = l.shape.heads * l.rows_q;
         float *in = numbers(inputs, n), *dout = numbers(outputs, n + 100);
@@ -188,13 +236,14 @@ static void equals_the_textbook_and_no_thread_changes_a_bit(void **state)
         reference(&l, in_wide, out, lse, dout_wide, din);
         for (EACH_ISA(k)) {
             Results one = run(k, 1, &l, in, dout);
-            assert_close(cases[n].name, one.out, out, outputs, 2e-6);
-            assert_close(cases[n].name, one.din, din, inputs, 2e-5);
-            for (int64_t i = 0; i < lses; i++)
-                if (isinf(lse[i]) ? (double)one.lse[i] != lse[i] : !(fabs(one.lse[i] - lse[i]) < 1e-5))
-                    fail_msg("%s: lse", cases[n].name);
+            assert_is_the_textbook(&l, &one, out, lse, din);
             for (int threads = 2; threads <= 3; threads++) {
                 Results more = run(k, threads, &l, in, dout);
+                if (on_tensor_cores(&l) && threads == 3) {
+                    assert_is_the_textbook(&l, &more, out, lse, din);
+                    results_free(more);
+                    break;
+                }
                 assert_same_bits(cases[n].name, more.out, one.out, outputs);
                 assert_same_bits(cases[n].name, more.lse, one.lse, lses);
                 assert_same_bits(cases[n].name, more.din, one.din, inputs);
@@ -214,6 +263,7 @@ static void gradient_equals_finite_differences(void **state)
     const Kernels *k;
     for (size_t n = 0; n < COUNT(cases); n++) {
         Laid l;
+        if (is_passed_over(&cases[n])) continue;
         lay_out(&l, &cases[n]);
         if (l.rows_q > 200 && cases[n].dim > 24) continue;
         int64_t inputs = input_size(&l), outputs = output_size(&l);
@@ -229,7 +279,7 @@ static void gradient_equals_finite_differences(void **state)
             Results r = run(k, 2, &l, in, dout);
             double got = 0, size = 1;
             for (int64_t i = 0; i < inputs; i++) got += (double)r.din[i] * u[i], size += fabs((double)r.din[i] * u[i]);
-            if (!(fabs(got - want) < 2e-6 * size))
+            if (!(fabs(got - want) < (2e-6 + dtype_unit() / 4) * size))
                 fail_msg("%s, %s: %.9g, not %.9g", cases[n].name, k->name, got, want);
             results_free(r);
         }
@@ -243,6 +293,7 @@ static void a_sequence_alone_has_the_same_bits(void **state)
     const Kernels *k;
     for (size_t n = 0; n < COUNT(cases); n++) {
         Laid l;
+        if (is_passed_over(&cases[n])) continue;
         lay_out(&l, &cases[n]);
         int64_t inputs = input_size(&l);
         float *in = numbers(inputs, n), *dout = numbers(output_size(&l), n + 100);
@@ -271,16 +322,20 @@ static void infinity_and_nan_stay_in_their_row(void **state)
 {
     (void)state;
     const Kernels *k;
-    Laid l;
-    lay_out(&l, &cases[0]);
-    for (EACH_ISA(k)) {
-        float *in = numbers(input_size(&l), 1), *dout = numbers(output_size(&l), 2);
-        in[(l.cu_q[5] + 7) * l.shape.q_stride] = NAN; /* a query of head 0 */
-        Results r = run(k, 1, &l, in, dout);
-        for (int64_t row = 0; row < l.rows_q; row++)
-            assert_int_equal(isnan(r.out[row * l.shape.out_stride]), row == l.cu_q[5] + 7);
-        results_free(r);
-        free(in), free(dout);
+    for (size_t n = 0; n < COUNT(cases); n++) {
+        Laid l;
+        if (is_passed_over(&cases[n])) continue;
+        lay_out(&l, &cases[n]);
+        if (cases[n].len_q != ragged && cases[n].len_q != edges) continue;
+        for (EACH_ISA(k)) {
+            float *in = numbers(input_size(&l), 1), *dout = numbers(output_size(&l), 2);
+            in[(l.cu_q[5] + 7) * l.shape.q_stride] = NAN; /* a query of head 0 */
+            Results r = run(k, 1, &l, in, dout);
+            for (int64_t row = 0; row < l.rows_q; row++)
+                assert_int_equal(isnan(r.out[row * l.shape.out_stride]), row == l.cu_q[5] + 7);
+            results_free(r);
+            free(in), free(dout);
+        }
     }
 }
 
