@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Differential fuzz: hostile texts through `hone tokenize` and through the tokenizers library must give equal ids,
-offsets and decoded text.
+offsets, type ids, word ids, masks and decoded text: alone, in pairs, truncated with what was cut off.
 
     pip install tokenizers==0.23.3
     python scripts/reference/tokenizer_fuzz.py build/release/hone [texts for each tokenizer] [seed] [tokenizer ...]
     python scripts/reference/tokenizer_fuzz.py build/release/hone 500 7 patterns    # 500 random regular expressions
+    python scripts/reference/tokenizer_fuzz.py build/release/hone 500 7 random      # 500 tokenizers of random components
     python scripts/reference/tokenizer_fuzz.py build/release/hone 500 7 planted     # does the fuzz find what is planted?
 
 Each tokenizer is compared twice: with its vocabulary, and (NAME/splits) with one in which every piece that the
@@ -20,8 +21,11 @@ import subprocess
 import sys
 import tempfile
 
+os.environ["RUST_BACKTRACE"] = "0"  # before the library is there: it panics now and then
+
 from tokenizers import Regex
 
+import tokenizer_llama
 from tokenizer_models import BEHAVIORS, MODELS, TEXT, pieces
 
 MARKS = [int(c, 16) for c in """
@@ -100,6 +104,72 @@ def splits(tokenizer):
     return t
 
 
+COLUMNS = ("ids", "offsets", "type_ids", "word_ids", "special_tokens_mask")
+PRINTED = {"type_ids": "token_type_ids"}
+
+
+def columns(e, overflow=True):
+    out = {PRINTED.get(c, c): getattr(e, c) for c in COLUMNS}
+    out["offsets"] = [list(o) for o in out["offsets"]]
+    if overflow:
+        out["overflowing"] = [columns(o, False) for o in e.overflowing]
+    return out
+
+
+def reference(tokenizer, item, special):
+    """What the library makes of a text or of a pair; None where it raises an error (or panics)."""
+    try:
+        e = tokenizer.encode(*item if isinstance(item, list) else [item], add_special_tokens=special)
+        return columns(e)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return None
+
+
+def encodings(hone, path, tokenizer, items, special, cut=()):
+    """Pairs of what hone and what the library say of the items that the library takes; how many it does not take."""
+    theirs = [(i, reference(tokenizer, i, special)) for i in items]
+    taken = [(i, t) for i, t in theirs if t is not None]
+    command = [hone, "tokenize", "--model", path, "--json", "--add_special_tokens", str(special).lower(), *cut]
+    command += ["--return_token_type_ids", "--return_word_ids", "--return_special_tokens_mask"]
+    mine = lines(command + ["--return_overflowing_tokens"], [i for i, _ in taken]) if taken else []
+    assert len(mine) == len(taken)
+    for m in mine:
+        for e in [m] + m["overflowing"]:
+            del e["tokens"]
+    return [(i, m, t) for (i, t), m in zip(taken, mine)], len(theirs) - len(taken)
+
+
+def truncation(rng, tokenizer, pair, special):
+    """Sets a random truncation; the options that say the same to hone."""
+    added = tokenizer.num_special_tokens_to_add(pair) if special else 0
+    room = rng.choice([0, 1, 2, 3, 4, 5, 8, 13, 21])
+    length = added + room
+    most = length - tokenizer.num_special_tokens_to_add(False) - 1  # what the library checks, pair or not
+    stride = min(rng.choice([0, 0, 0, 1, 2, 3]), max(most, 0))
+    strategy = rng.choice(["longest_first"] * 3 + ["only_first"] + (["only_second"] if pair else []))
+    side = rng.choice(["right", "left"])
+    tokenizer.enable_truncation(length, stride=stride, strategy=strategy, direction=side)
+    options = ["--max_length", length, "--stride", stride, "--truncation", strategy, "--truncation_side", side]
+    return list(map(str, options))
+
+
+def batches(hone, path, tokenizer, texts, rng):
+    """Texts alone, in pairs, and truncated."""
+    for special in (True, False):
+        half = len(texts) // 2
+        pairs = [list(p) for p in zip(texts[:half], texts[half:])]
+        yield encodings(hone, path, tokenizer, texts, special)
+        yield encodings(hone, path, tokenizer, pairs, special)
+        for items in (texts, pairs):
+            for _ in range(4):
+                some = rng.sample(items, len(items) // 8)
+                cut = truncation(rng, tokenizer, items is pairs, special)
+                yield encodings(hone, path, tokenizer, some, special, cut)
+                tokenizer.no_truncation()
+
+
 def compare(hone, name, tokenizer, directory, count, rng, plant=None):
     """plant: (old, new), a text changed in the file that hone reads."""
     path = os.path.join(directory, name.replace("/", "_") + ".json")
@@ -111,29 +181,39 @@ def compare(hone, name, tokenizer, directory, count, rng, plant=None):
             file.write(content.replace(*plant))
     fragments = [t.content for t in tokenizer.get_added_tokens_decoder().values()]
     texts = [text(rng, fragments).replace("\0", "") for _ in range(count)]
-    failures = 0
-    for special in (True, False):
-        mine = lines([hone, "tokenize", "--model", path, "--json", "--add_special_tokens", str(special).lower()], texts)
-        assert len(mine) == len(texts)
-        theirs = [tokenizer.encode(t, add_special_tokens=special) for t in texts]
-        for t, a, b in zip(texts, mine, theirs):
-            if a["ids"] != b.ids or [tuple(o) for o in a["offsets"]] != b.offsets:
+    failures = encoded = rejected = 0
+    ids = [[rng.randrange(tokenizer.get_vocab_size() + 5) for _ in range(rng.randrange(12))] for _ in texts]
+    for same, refused in batches(hone, path, tokenizer, texts, rng):
+        encoded, rejected = encoded + len(same), rejected + refused
+        for item, mine, theirs in same:
+            if mine != theirs:
                 failures += 1
                 if failures < 4 and not plant:
-                    print(name, ascii(t), "\n  hone", a["ids"], a["offsets"], "\n  ref ", b.ids, b.offsets)
-    ids = [b.ids for b in theirs] + [
-        [rng.randrange(tokenizer.get_vocab_size() + 5) for _ in range(rng.randrange(12))] for _ in texts
-    ]
+                    print(name, ascii(item), "\n  hone", mine, "\n  ref ", theirs)
+        if len(ids) < 2 * len(texts):
+            ids += [theirs["ids"] for _, _, theirs in same]
+    decoded = 0
     for skip in (True, False):
-        mine = lines([hone, "tokenize", "--model", path, "--decode", "--skip_special_tokens", str(skip).lower()], ids)
-        for i, a in zip(ids, mine):
-            want = tokenizer.decode(i, skip_special_tokens=skip)
+        theirs = []
+        for i in ids:
+            try:
+                theirs.append((i, tokenizer.decode(i, skip_special_tokens=skip)))
+            except BaseException:
+                rejected += 1
+        options = ["--decode", "--skip_special_tokens", str(skip).lower()]
+        mine = lines([hone, "tokenize", "--model", path, *options], [i for i, _ in theirs])
+        decoded += len(mine)
+        for (i, want), a in zip(theirs, mine):
             if a["text"] != want:
                 failures += 1
                 if failures < 4 and not plant:
                     print(name, "decode", i, "\n  hone", ascii(a["text"]), "\n  ref ", ascii(want))
     what = name + (" with %s for %s" % (plant[1], plant[0]) if plant else "")
-    print("%-18s %7d texts, %7d decodes, %d differences" % (what, 2 * count, 4 * count, failures), flush=True)
+    print(
+        "%-22s %7d inputs, %7d decodes, %d that the library refuses, %d differences"
+        % (what, encoded, decoded, rejected, failures),
+        flush=True,
+    )
     return failures
 
 
@@ -253,6 +333,32 @@ def compare_patterns(hone, directory, count, rng):
     return failures
 
 
+def compare_random(hone, directory, count, seed):
+    """Tokenizers of random components; 40 texts for each."""
+    bases = [json.loads(MODELS[name]().to_str())["model"] for name in BASES]
+    failures = 0
+    for i in range(count):
+        rng = random.Random("random %d %d" % (seed, i))
+        name = "random%d" % i
+        try:
+            tokenizer = tokenizer_llama.random_tokenizer(rng, bases)
+            path = os.path.join(directory, "random.json")
+            tokenizer.save(path)
+            tokenizer = type(tokenizer).from_file(path)
+        except Exception as error:
+            print(name, "is refused by the library:", error)
+            continue
+        done = subprocess.run([hone, "tokenize", "--model", path, "x"], capture_output=True, encoding="utf-8")
+        if done.returncode:
+            print(name, "is refused by hone:", done.stderr.strip())
+            continue
+        failures += compare(hone, name, tokenizer, directory, 40, rng)
+    return failures
+
+
+BASES = ["gpt2_small", "llama2", "across", "left_out", "unknown_apart", "characters_bytes"]
+
+
 def main():
     hone = sys.argv[1]
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
@@ -262,6 +368,8 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         if names == ["patterns"]:
             sys.exit(1 if compare_patterns(hone, directory, count, random.Random(seed)) else 0)
+        if names == ["random"]:
+            sys.exit(1 if compare_random(hone, directory, count, seed) else 0)
         if names == ["planted"]:
             sys.exit(1 if compare_planted(hone, directory, count, seed) else 0)
         for name in names:

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 
+import tokenizer_llama
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 LLAMA3 = (
@@ -306,5 +307,6 @@ MODELS = {
     "punctuation": lambda: with_pieces(pre_tokenizers.Punctuation("merged_with_next")),
     "text": lambda: pieces("\n ", "contiguous"),
 }
+MODELS.update(tokenizer_llama.models_of(TEXT, bpe))
 for i, p in enumerate(PATTERNS):
     MODELS["pattern%02d" % i] = lambda i=i, p=p: pieces(Regex(p), BEHAVIORS[i % 5], i % 3 == 0)
