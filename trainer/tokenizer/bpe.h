@@ -23,6 +23,7 @@ typedef struct Bpe {
     int32_t unk;              /* id, BPE_NO_UNK or BPE_UNK_MISSING */
     const char *unk_token;
     bool bytes_complete, fuse_unk, byte_fallback, ignore_merges;
+    bool words_at_space; /* nothing merges across the beginning of a run of U+2581: words can be encoded one by one */
     size_t longest;  /* bytes of the longest token */
     uint64_t serial; /* tells caches of one model from another's at the same address */
 } Bpe;
@@ -49,6 +50,16 @@ static inline const BpeMerge *bpe_find_merge(const Bpe *bpe, int32_t left, int32
 
 /* Merges n symbols in place, lowest rank first, leftmost first among equals; *n becomes what is left. O(n log n). */
 Status bpe_merge(const Bpe *bpe, BpeScratch *scratch, BpeSymbol *symbols, size_t *n);
+
+/* Whether text ends or begins with U+2581, a space as SentencePiece writes it. */
+static inline bool bpe_ends_with_space(const char *text, size_t size)
+{
+    return size >= 3 && !memcmp(text + size - 3, "\xE2\x96\x81", 3);
+}
+static inline bool bpe_begins_with_space(const char *text, size_t size)
+{
+    return size >= 3 && !memcmp(text, "\xE2\x96\x81", 3);
+}
 
 /* tokenize of the model's type. */
 Status bpe_tokenize(const void *data, Work *w);

@@ -170,6 +170,37 @@ static Status encode_cached(const Bpe *bpe, TokenizeScratch *s, const char *word
     return st;
 }
 
+/* The end of the word that begins at `at`: where U+2581 follows something else. */
+static size_t word_end(const char *text, size_t at, size_t end)
+{
+    for (size_t from = at + 1; from < end; from++) {
+        const char *lead = memchr(text + from, 0xE2, end - from);
+        if (!lead) return end;
+        from = (size_t)(lead - text);
+        if (bpe_begins_with_space(lead, end - from) && !bpe_ends_with_space(text + at, from - at)) return from;
+    }
+    return end;
+}
+
+/* A piece that is whole sentences (SentencePiece's models have no pre-tokenizer) is encoded word by word where that is
+ * the same: words repeat and are in the cache, sentences do not. Offsets run on from what the words before had. */
+static Status tokenize_piece(const Bpe *bpe, TokenizeScratch *s, Work *w, size_t number, Piece p)
+{
+    Status st = OK;
+    bool by_words = bpe->words_at_space && !w->byte_level;
+    size_t place = p.start;
+    for (size_t at = p.start, end; at < p.end; at = end) {
+        const BpeSymbol *symbols;
+        size_t count;
+        end = by_words ? word_end(w->text, at, p.end) : p.end;
+        TRY(encode_cached(bpe, s, w->text + at, end - at, w->byte_level, &symbols, &count));
+        for (size_t k = 0; k < count; place += symbols[k++].size)
+            TRY(work_token(w, symbols[k].id, number, place, place + symbols[k].size));
+    }
+done:
+    return st;
+}
+
 Status bpe_tokenize(const void *data, Work *w)
 {
     Status st = OK;
@@ -179,15 +210,7 @@ Status bpe_tokenize(const void *data, Work *w)
     TRY(scratch_of(bpe, w, &s));
     for (size_t i = 0; i < w->piece_count; i++) {
         Piece p = w->pieces[i];
-        const BpeSymbol *symbols;
-        size_t count, at = p.start;
-        if (p.id >= 0) {
-            TRY(work_token(w, p.id, i, p.start, p.end));
-            continue;
-        }
-        TRY(encode_cached(bpe, s, w->text + p.start, p.end - p.start, w->byte_level, &symbols, &count));
-        for (size_t k = 0; k < count; at += symbols[k++].size)
-            TRY(work_token(w, symbols[k].id, i, at, at + symbols[k].size));
+        TRY(p.id >= 0 ? work_token(w, p.id, i, p.start, p.end) : tokenize_piece(bpe, s, w, i, p));
     }
 done:
     return st;

@@ -102,6 +102,8 @@ static Status load_merges(const cJSON *json, const char *where, Arena *arena, Bp
     for (size_t i = 0; i < slots; i++) bpe->merges[i].pair = UINT64_MAX;
     bpe->merge_mask = slots - 1;
     TRY_NEW(arena, joined, 2 * bpe->longest + 1);
+    bpe->words_at_space = !bpe->ignore_merges && string_map_find(&bpe->vocab, "\xE2\x96\x81", 3) >= 0 &&
+                          !(bpe->unk_token && bpe_ends_with_space(bpe->unk_token, strlen(bpe->unk_token)));
     cJSON_ArrayForEach (item, merges) {
         const char *side[2] = {NULL, NULL};
         size_t size[2] = {0, 0};
@@ -114,6 +116,8 @@ static Status load_merges(const cJSON *json, const char *where, Arena *arena, Bp
         memcpy(joined + size[0], side[1], size[1]);
         TRY(need_token(bpe, where, rank, joined, size[0] + size[1], &id));
         put_merge(bpe, left, right, (uint32_t)rank++, (uint32_t)id);
+        if (!bpe_ends_with_space(side[0], size[0]) && bpe_begins_with_space(side[1], size[1]))
+            bpe->words_at_space = false;
     }
 done:
     return st;
@@ -141,6 +145,7 @@ done:
 /* Tokens that are looked up often. */
 static void find_special(Bpe *bpe)
 {
+    bool falls_back = bpe->byte_fallback;
     bpe->bytes_complete = true;
     for (unsigned b = 0; b < 256; b++) {
         char text[8];
@@ -148,7 +153,9 @@ static void find_special(Bpe *bpe)
         bpe->bytes_complete &= bpe->of_byte[b] >= 0;
         snprintf(text, sizeof text, "<0x%02X>", b);
         bpe->fallback[b] = string_map_find(&bpe->vocab, text, 6);
+        falls_back &= bpe->fallback[b] >= 0;
     }
+    bpe->words_at_space &= falls_back || bpe->unk_token; /* else a character left out would join what is around it */
     bpe->unk = BPE_NO_UNK;
     if (!bpe->unk_token) return;
     int32_t id = string_map_find(&bpe->vocab, bpe->unk_token, strlen(bpe->unk_token));
