@@ -32,6 +32,7 @@ static std::string outcome(void (*body)(), uint64_t seed, bool *well)
     if (!child) {
         dup2(pipes[1], 2);
         close(pipes[0]);
+        alarm(60); /* a child may hang */
         emu::set_seed(seed);
         body();
         _exit(0);

@@ -75,7 +75,8 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     (void)context;
 }
 
-/* Test frameworks set their own handler before each test, so ours is looked after whenever memory is closed. */
+/* Test frameworks set their own handler before each test, so ours is looked after whenever memory is opened or closed.
+ */
 static void watch_faults()
 {
     static char stack[256 << 10]; /* a fiber's stack may be what is full */
@@ -119,7 +120,9 @@ static void protect(Device *v, int protection)
 void memory_unlock(int d)
 {
     Device *v = device_open(d);
-    if (!v->unlocked++) protect(v, PROT_READ | PROT_WRITE);
+    if (v->unlocked++) return;
+    watch_faults();
+    protect(v, PROT_READ | PROT_WRITE);
 }
 
 void memory_lock(int d)
