@@ -65,6 +65,7 @@ typedef struct DeviceRanks {
     /* In place, f32, sums in an order that repeats on the same devices: of all ranks' n floats; of size*each floats, of
      * which rank r keeps those from r*each on; all of it at the root alone. */
     void (*all_reduce)(DeviceComm *c, float *data, int64_t n);
+    void (*all_reduce_f64)(DeviceComm *c, double *data, int64_t n);
     void (*reduce_scatter)(DeviceComm *c, float *data, int64_t each);
     void (*reduce)(DeviceComm *c, float *data, int64_t n, int root);
     /* In place: rank r has given the floats from r*each on; the root has. */

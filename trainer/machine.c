@@ -9,14 +9,14 @@
 #include "trainer/callbacks/timing.h"
 #include "trainer/trainer.h"
 
-/* The host's threads stay for what is done there: reading weights, preparing data. */
+/* The ranks of a host take its devices in turn; two on one are slower, which gradients_new() says. The host's threads
+ * stay for what is done there: reading weights, preparing data. */
 static Status open_device(Machine *m)
 {
     Status st = OK;
     char why[DEVICE_WHY_BYTES];
-    if (m->group->size > 1)
-        RAISE(UNSUPPORTED, "device: cuda: this version trains on one GPU; start one rank, or write device: cpu");
-    if (!device_open(m->group->local_rank, &m->k, &m->stream, why))
+    int count = device_count(why);
+    if (!count || !device_open(m->group->local_rank % count, &m->k, &m->stream, why))
         RAISE(USAGE, "device: cuda: %s; write device: cpu to compute without a GPU", why);
 done:
     return st;

@@ -298,7 +298,7 @@ Status trainer_open_training(Trainer *tr)
         log_warning("save_only_model: checkpoints hold the model alone, so this run cannot be resumed if it is killed; "
                     "only a stop on request (SIGUSR1, SIGTERM, max_time) saves what a resume needs");
     GradientsOptions options = {.zero_stage = (int)a->zero_stage, .full_determinism = a->full_determinism,
-                                .k = tr->machine.k,
+                                .k = tr->machine.k, .timeout_s = (double)a->ddp_timeout,
                                 .bucket_bytes = a->ddp_bucket_cap_mb == ARG_UNSET ? 0 : a->ddp_bucket_cap_mb << 20};
     TRY(gradients_new(tr->machine.group, tr->machine.stream, ps->flat_count, &options, &tr->gradients));
     bind(tr, gradients_weights(tr->gradients), gradients_data(tr->gradients));
@@ -309,7 +309,8 @@ Status trainer_open_training(Trainer *tr)
     precision_refresh_all(tr);
     if (tr->machine.group->size > 1)
         TRY(trainer_agree(tr, group_check_equal(tr->machine.group, "the parameters",
-                                                XXH3_64bits(ps->weights, (size_t)ps->flat_count * sizeof(float)))));
+                                                XXH3_64bits(mirror_weights(tr),
+                                                            (size_t)ps->flat_count * sizeof(float)))));
     TRY(sampler_new(&tr->sampler_config, &tr->sampler));
     LoaderConfig loader = {.dataset = tr->train_set, .sampler = tr->sampler, .rank = tr->machine.group->rank,
                            .first_update = tr->global_step, .last_update = tr->max_steps,

@@ -313,6 +313,12 @@ static void all_reduce(DeviceComm *c, float *data, int64_t n)
               AllReduce(data, data, (size_t)n, ncclFloat32, ncclSum, c->comm, cuda_queue(c->queue)));
 }
 
+static void all_reduce_f64(DeviceComm *c, double *data, int64_t n)
+{
+    COMM_CALL(c, "all-reduce",
+              AllReduce(data, data, (size_t)n, ncclFloat64, ncclSum, c->comm, cuda_queue(c->queue)));
+}
+
 static void reduce_scatter(DeviceComm *c, float *data, int64_t each)
 {
     COMM_CALL(c, "reduce-scatter", ReduceScatter(data, data + c->rank * each, (size_t)each, ncclFloat32, ncclSum,
@@ -388,7 +394,8 @@ extern "C" const DeviceRanks *device_ranks_cuda(void)
         t.fold = fold, t.nccl_version = nccl_version, t.comm_key = comm_key;
 #ifdef HONE_NCCL
         t.comm_open = comm_open, t.comm_group = comm_group, t.comm_group_end = comm_group_end;
-        t.all_reduce = all_reduce, t.reduce_scatter = reduce_scatter, t.reduce = reduce;
+        t.all_reduce = all_reduce, t.all_reduce_f64 = all_reduce_f64;
+        t.reduce_scatter = reduce_scatter, t.reduce = reduce;
         t.all_gather = all_gather, t.broadcast = broadcast, t.send = send, t.receive = receive;
         t.comm_poll = comm_poll, t.comm_abort = comm_abort, t.comm_close = comm_close;
 #endif

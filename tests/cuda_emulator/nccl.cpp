@@ -202,22 +202,20 @@ bool receive(Work *w)
 }
 
 /* ---- results ------------------------------ */
-const float *floats_of(const ncclComm *c, const Part &p, int rank, size_t skip)
-{
-    return reinterpret_cast<const float *>(rank == c->rank ? p.send + skip * sizeof(float)
-                                                           : p.from[(size_t)rank].data.data() + sizeof p.header) ;
-}
-
-/* to[begin, end): behind the owner first, the owner last. skip: of the own array. */
-void add_up(const ncclComm *c, const Part &p, int owner, float *to, size_t begin, size_t end, size_t skip)
+/* to[begin, end): behind the owner first, the owner last. skip: elements of the own array. */
+template <typename T>
+void add_up(const ncclComm *c, const Part &p, int owner, char *to, size_t begin, size_t end, size_t skip)
 {
     for (size_t i = begin; i < end; i++) {
-        float sum = 0;
+        T sum = 0, x;
         for (int k = 1; k <= c->size; k++) {
-            float x = floats_of(c, p, (owner + k) % c->size, skip)[i];
+            int rank = (owner + k) % c->size;
+            const char *source =
+                rank == c->rank ? p.send + skip * sizeof x : p.from[(size_t)rank].data.data() + sizeof p.header;
+            memcpy(&x, source + i * sizeof x, sizeof x);
             sum = k == 1 ? x : sum + x;
         }
-        to[i] = sum;
+        memcpy(to + i * sizeof sum, &sum, sizeof sum);
     }
 }
 
@@ -231,16 +229,17 @@ void finish_part(const Work &w, const Part &p)
     const ncclComm *c = w.comm;
     const Header &h = p.header;
     size_t n = h.count, ranks = (size_t)c->size, bytes = n * h.size;
-    std::vector<float> sums(h.kind <= Kind::REDUCE ? n : 0); /* sources and results may be one array */
+    std::vector<char> sums(h.kind <= Kind::REDUCE ? bytes : 0); /* sources and results may be one array */
+    auto *adds = h.size == sizeof(double) ? add_up<double> : add_up<float>;
     switch (h.kind) {
     case Kind::ALL_REDUCE:
-        for (size_t r = 0; r < ranks; r++) add_up(c, p, (int)r, sums.data(), n * r / ranks, n * (r + 1) / ranks, 0);
+        for (size_t r = 0; r < ranks; r++) adds(c, p, (int)r, sums.data(), n * r / ranks, n * (r + 1) / ranks, 0);
         break;
     case Kind::REDUCE_SCATTER:
-        add_up(c, p, c->rank, sums.data(), 0, n, (size_t)c->rank * n);
+        adds(c, p, c->rank, sums.data(), 0, n, (size_t)c->rank * n);
         break;
     case Kind::REDUCE:
-        if (c->rank == h.root) add_up(c, p, h.root, sums.data(), 0, n, 0);
+        if (c->rank == h.root) adds(c, p, h.root, sums.data(), 0, n, 0);
         break;
     case Kind::ALL_GATHER:
         for (size_t r = 0; r < ranks; r++) memmove(p.receive + r * bytes, bytes_of(c, p, (int)r), bytes);
@@ -362,8 +361,8 @@ ncclResult_t call(Kind kind, const void *send, size_t sends, void *receive, size
     if (s->device != c->device)
         return fails(ncclInvalidArgument, std::string(name) + ": a stream of another device than the communicator's");
     if (c->stream && c->stream != s) report("%s: calls of one communicator on two streams: their order is open", name);
-    if (kind <= Kind::REDUCE && (type != ncclFloat32 || op != ncclSum))
-        report("%s: the emulated NCCL adds f32 alone", name);
+    if (kind <= Kind::REDUCE && ((type != ncclFloat32 && type != ncclFloat64) || op != ncclSum))
+        report("%s: the emulated NCCL adds f32 and f64 alone", name);
     {
         std::lock_guard<std::recursive_mutex> hold(emu::mutex);
         int device = c->device;

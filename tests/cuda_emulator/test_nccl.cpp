@@ -1,19 +1,5 @@
 /* The emulated NCCL: its results, and that it finds what the real one leaves to hang or to garbage. Each case is a run
  * of this program under mpirun, as `test_cuda_emulator_nccl child CASE`. */
-#include <csetjmp>
-#include <cstdarg>
-#include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <vector>
-
-extern "C" {
-#include <cmocka.h>
-}
-
 #ifdef HONE_NCCL
 #define OMPI_SKIP_MPICXX
 #include <mpi.h>
@@ -22,6 +8,7 @@ extern "C" {
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/launch.cuh"
+#include "tests/cuda_emulator/mpi_cases.h"
 
 /* ---- in a rank ------------------------------ */
 enum { SEEDS = 8, N = 1000 };
@@ -269,70 +256,11 @@ static int child(const std::string &name)
 }
 
 /* ---- the driver ------------------------------ */
-static std::string self;
-
-/* All run at once: they mostly wait. */
-struct Case {
-    const char *name, *settings;
-    int ranks;
-    FILE *output;
-    std::string text;
-    bool ended, well;
-};
 #define TWO "HONE_EMU_DEVICES=2"
-static Case cases[] = {
-    {"well", TWO, 2, nullptr, "", false, false},
-    {"well", "HONE_EMU_DEVICES=3", 3, nullptr, "", false, false},
-    {"arguments", TWO, 2, nullptr, "", false, false},
-    {"duplicate", "HONE_EMU_DEVICES=1", 2, nullptr, "", false, false},
-    {"before", TWO, 2, nullptr, "", false, false},
-    {"after", TWO, 2, nullptr, "", false, false},
-    {"kinds", TWO, 2, nullptr, "", false, false},
-    {"count", TWO, 2, nullptr, "", false, false},
-    {"order", TWO, 2, nullptr, "", false, false},
-    {"missing", TWO " HONE_EMU_NCCL_LIMIT=2", 2, nullptr, "", false, false},
-    {"crosswise", TWO " HONE_EMU_NCCL_LIMIT=2", 2, nullptr, "", false, false},
-    {"host", TWO, 2, nullptr, "", false, false},
-    {"short", TWO, 2, nullptr, "", false, false},
-    {"streams", TWO, 2, nullptr, "", false, false},
-    {"lost", TWO " HONE_EMU_NCCL_FAIL=0:2", 2, nullptr, "", false, false},
-};
-
-static int start_all(void **)
-{
-    char command[8192];
-    for (Case &c : cases) {
-        snprintf(command, sizeof command, "%s mpirun --oversubscribe --timeout 100 -np %d %s child %s 2>&1", c.settings,
-                 c.ranks, self.c_str(), c.name);
-        if (!(c.output = popen(command, "r"))) return -1;
-    }
-    return 0;
-}
-
-static const Case &outcome(const char *name, int count)
-{
-    char part[4096];
-    for (Case &c : cases) {
-        if (strcmp(c.name, name) || c.ranks != count) continue;
-        while (!c.ended) {
-            size_t n = fread(part, 1, sizeof part, c.output);
-            c.text.append(part, n);
-            if (!n) c.ended = true, c.well = pclose(c.output) == 0;
-        }
-        return c;
-    }
-    abort();
-}
-
-static void expect_well(const char *name, int count)
-{
-    const Case &c = outcome(name, count);
-    if (!c.well) fail_msg("%s with %d ranks: %s", name, count, c.text.c_str());
-}
 
 static void expect_report(const char *name, const char *words)
 {
-    const Case &c = outcome(name, 2);
+    const Case &c = outcome(name);
     if (c.well || c.text.find(words) == std::string::npos)
         fail_msg("%s: %s, no \"%s\" in: %s", name, c.well ? "went well" : "failed", words, c.text.c_str());
 }
@@ -340,7 +268,7 @@ static void expect_report(const char *name, const char *words)
 /* Each rank says how many seeds went well: not all, on one of them at least. */
 static void expect_seeds_to_differ(const char *name)
 {
-    const Case &c = outcome(name, 2);
+    const Case &c = outcome(name);
     assert_true(c.well);
     for (size_t at = c.text.find(" well"); at != std::string::npos; at = c.text.find(" well", at + 1))
         if (c.text[at - 1] - '0' < SEEDS) return;
@@ -349,14 +277,13 @@ static void expect_seeds_to_differ(const char *name)
 
 static void collectives_give_what_they_promise(void **)
 {
-    expect_well("well", 2);
-    expect_well("well", 3);
+    expect_well("well");
 }
 
 static void wrong_arguments_have_the_codes_of_the_real_one(void **)
 {
-    expect_well("arguments", 2);
-    expect_well("duplicate", 2);
+    expect_well("arguments");
+    expect_well("duplicate");
 }
 
 static void a_missing_order_between_queues_shows(void **)
@@ -386,7 +313,7 @@ static void wrong_memory_and_streams_are_reported(void **)
     expect_report("streams", "calls of one communicator on two streams");
 }
 
-static void a_lost_call_is_told_and_abort_frees_who_waits(void **) { expect_well("lost", 2); }
+static void a_lost_call_is_told_and_abort_frees_who_waits(void **) { expect_well("lost"); }
 
 int main(int argc, char **argv)
 {
@@ -401,9 +328,22 @@ int main(int argc, char **argv)
     };
     if (argc == 3 && !strcmp(argv[1], "child")) return child(argv[2]);
     self = argv[0];
-    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-    return cmocka_run_group_tests(tests, start_all, nullptr);
+    cases() = {{"well", 2, TWO},
+               {"well", 3, "HONE_EMU_DEVICES=3"},
+               {"arguments", 2, TWO},
+               {"duplicate", 2, "HONE_EMU_DEVICES=1"},
+               {"before", 2, TWO},
+               {"after", 2, TWO},
+               {"kinds", 2, TWO},
+               {"count", 2, TWO},
+               {"order", 2, TWO},
+               {"missing", 2, TWO " HONE_EMU_NCCL_LIMIT=2"},
+               {"crosswise", 2, TWO " HONE_EMU_NCCL_LIMIT=2"},
+               {"host", 2, TWO},
+               {"short", 2, TWO},
+               {"streams", 2, TWO},
+               {"lost", 2, TWO " HONE_EMU_NCCL_FAIL=0:2"}};
+    return cmocka_run_group_tests(tests, start_cases, nullptr);
 }
 #else
 int main() { return 0; }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/distributed/collectives.h"
 #include "trainer/distributed/gradients_internal.h"
 #include "trainer/distributed/group_internal.h"
 
@@ -69,9 +70,9 @@ Status gradients_new(ProcessGroup *pg, Stream *stream, int64_t n, const Gradient
     g->shares = group_can_share(g->comm);
     TRY(plan_new(n, pg->size, cap, &g->plan));
     TRY(allocate_tables(g));
-    if (stream && stream_is_device(stream)) TRY(device_allocate(g, options->k, stream));
+    if (stream && stream_is_device(stream)) TRY(device_allocate(g, options, stream));
     else TRY(allocate_arrays(g));
-    if (pg->size > 1) TRY(exchange_start(g));
+    if (pg->size > 1 && !device_is_direct(g)) TRY(exchange_start(g));
     *out = g;
     g = NULL;
 done:
@@ -138,7 +139,7 @@ static Status wait_for_exchange(Gradients *g)
 Status gradients_begin(Gradients *g, bool last, bool has_granule)
 {
     Status st = OK;
-    bool sends = last || g->full_determinism;
+    bool sends = g->plan.ranks > 1 && (last || g->full_determinism);
     if (g->has_thread) TRY(wait_for_exchange(g));
 
     pthread_mutex_lock(&g->lock);
@@ -146,13 +147,16 @@ Status gradients_begin(Gradients *g, bool last, bool has_granule)
     g->in_update = true;
     g->last = last;
     g->has_granule = has_granule || !g->full_determinism;
-    if (sends && g->has_thread) {
+    if (sends) {
         for (int k = 0; k < g->plan.buckets; k++) g->left[k] = g->plan.bucket[k].end - g->plan.bucket[k].begin;
-        g->started = 0;
+        g->started = g->on_host = g->device.handed_on = 0;
+    }
+    if (sends && g->has_thread) {
         g->asked++;
         pthread_cond_signal(&g->work);
     }
     pthread_mutex_unlock(&g->lock);
+    if (sends && device_is_direct(g)) TRY(nccl_begin(g));
 done:
     return st;
 }
@@ -160,7 +164,7 @@ done:
 /* The lock is held for a moment only by either side. */
 void gradients_ready(Gradients *g, int64_t begin, int64_t end)
 {
-    if (!g->has_thread || !(g->last || g->full_determinism) || begin >= end) return;
+    if (g->plan.ranks == 1 || !(g->last || g->full_determinism) || begin >= end) return;
     bool complete = false;
     pthread_mutex_lock(&g->lock);
     for (int k = plan_bucket_of(&g->plan, begin); k < g->plan.buckets && g->plan.bucket[k].begin < end; k++) {
@@ -170,20 +174,23 @@ void gradients_ready(Gradients *g, int64_t begin, int64_t end)
     }
     if (complete) pthread_cond_signal(&g->work);
     pthread_mutex_unlock(&g->lock);
+    if (complete && g->device.group) device_hand_on(g);
 }
 
 Status gradients_end(Gradients *g)
 {
-    if (!g->has_thread) {
+    if (g->plan.ranks == 1) {
         if (g->full_determinism) g->device.k ? device_add_up(g) : exchange_alone(g);
         return OK;
     }
     if (!(g->last || g->full_determinism)) return OK;
     pthread_mutex_lock(&g->lock);
-    g->early = g->started;
+    g->early = g->device.group ? g->device.handed_on : g->started;
     memset(g->left, 0, (size_t)g->plan.buckets * sizeof *g->left);
     pthread_cond_signal(&g->work);
     pthread_mutex_unlock(&g->lock);
+    if (device_is_direct(g)) nccl_end(g);
+    else if (device_is_staged(g)) device_hand_on(g);
     return OK;
 }
 
@@ -199,8 +206,7 @@ static void pack_partials(Gradients *g, int rank, double *packed, bool unpack)
     }
 }
 
-/* Everybody's partials to everybody. Nobody is through before all have added up. */
-static Status gather_partials(Gradients *g)
+Status gather_partials(Gradients *g)
 {
     Status st = OK;
     int64_t each = g->plan.most_blocks;
@@ -230,10 +236,13 @@ Status gradients_finish(Gradients *g, double *norm_squared)
 {
     Status st = OK;
     double sum = 0;
+    if (device_is_staged(g)) stream_sync(g->device.stream); /* backward itself is no time of waiting */
     if (g->has_thread) TRY(wait_for_exchange(g));
+    if (device_is_direct(g)) TRY(nccl_finish(g));
     if (g->full_determinism && g->total_is_empty) clear_total(g);
     if (g->device.k) {
-        device_square_sums(g);
+        if (device_is_staged(g)) TRY(staged_finish(g));
+        else if (!g->device.group) device_square_sums(g);
         if (norm_squared) TRY(device_read_partials(g));
     } else if (g->has_thread) {
         double begin = clock_seconds();
@@ -286,17 +295,27 @@ static Status send_weights(Gradients *g)
     return st;
 }
 
+Status exchange_weights(Gradients *g)
+{
+    collective_begin("all-gather of weights", 0, 0, NULL);
+    Status st = g->shares ? copy_weights(g) : send_weights(g);
+    collective_end();
+    return st;
+}
+
 Status gradients_gather_weights(Gradients *g)
 {
-    if (!g->has_thread || g->gathers_sums) return OK;
+    if (g->plan.ranks == 1 || g->gathers_sums) return OK;
+    if (device_is_direct(g)) return nccl_gather_weights(g);
     double begin = clock_seconds();
-    Status st = g->shares ? copy_weights(g) : send_weights(g);
+    Status st = device_is_staged(g) ? staged_gather_weights(g) : exchange_weights(g);
     g->exposed_s += clock_seconds() - begin;
     return st;
 }
 
 void gradients_times(Gradients *g, double *hidden, double *exposed)
 {
+    if (device_is_direct(g)) nccl_times(g);
     pthread_mutex_lock(&g->lock);
     *hidden = g->busy_s > g->waited_s ? g->busy_s - g->waited_s : 0;
     *exposed = g->waited_s + g->exposed_s;

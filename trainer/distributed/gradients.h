@@ -35,6 +35,7 @@ typedef struct GradientsOptions {
                              allows it */
     int zero_stage;       /* 0 or 1 */
     bool full_determinism;
+    double timeout_s; /* of ranks that are to meet on devices; 0: 300 */
     const Kernels *k; /* the stream's; may be NULL where that is the CPU's */
 } GradientsOptions;
 
@@ -48,7 +49,7 @@ Status gradients_new(ProcessGroup *pg, Stream *stream, int64_t n, const Gradient
 void gradients_free(Gradients *g); /* collective, unless a call has failed; NULL is fine */
 
 /* Two arrays of n floats, page-aligned, zero at first, whole blocks readable (zeros after n). Where the stream is a
- * device's they lie there, and the group has one rank (STATUS_UNSUPPORTED else). */
+ * device's they lie there. */
 float *gradients_data(Gradients *g);    /* backward writes here */
 float *gradients_weights(Gradients *g); /* the parameters' f32 values live here, each rank's own copy */
 

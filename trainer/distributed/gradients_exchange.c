@@ -12,14 +12,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "trainer/distributed/collectives.h"
 #include "trainer/distributed/gradients_internal.h"
 
 enum { STOP_S = 2 };
 
-static Range part_of(const Gradients *g, int bucket, int rank)
-{
-    return g->plan.part[(int64_t)bucket * g->plan.ranks + rank];
-}
+static Range part_of(const Gradients *g, int bucket, int rank) { return plan_part(&g->plan, bucket, rank); }
 
 static size_t part_bytes(const Gradients *g, int bucket, int rank)
 {
@@ -78,6 +76,12 @@ static void copy_bucket(Gradients *g, int bucket, SharedMemory *array, Threads *
         if (r != g->comm->rank) copy_run(array->of[g->comm->rank], array->of[r], part_of(g, bucket, r), threads);
 }
 
+static const char *name_of(const Gradients *g, int bucket, bool last)
+{
+    if (bucket == g->plan.buckets) return "the end of the exchange";
+    return g->full_determinism ? "exchange" : last && g->gathers_sums ? "all-reduce" : "reduce-scatter";
+}
+
 /* Bucket number `bucket`, complete on this rank; plan.buckets: what remains to be done after the last one. */
 static Status exchange_bucket(Gradients *g, int bucket, bool last, bool total_is_empty, Threads *threads)
 {
@@ -102,20 +106,36 @@ done:
     return st;
 }
 
-static bool any(const unsigned char *flags, int count) { return memchr(flags, 1, (size_t)count) != NULL; }
+/* Bucket is reduced, or, where that goes round, all of the last one is: back to the device with it. */
+static void take_back(Gradients *g, int bucket, bool total_is_empty)
+{
+    if (g->full_determinism && total_is_empty && !any_contributes(g)) return;
+    if (!g->gathers_sums && bucket < g->plan.buckets) staged_take_back(g, part_of(g, bucket, g->comm->rank));
+    if (g->gathers_sums && bucket == g->plan.buckets) staged_take_back(g, g->everything);
+}
+
+static bool is_complete(const Gradients *g, int bucket)
+{
+    if (bucket == g->plan.buckets) return true;
+    return device_is_staged(g) ? bucket < g->on_host : g->left[bucket] <= 0;
+}
 
 /* All buckets of a micro-step. Called and returns with the lock held. */
 static void exchange_micro_step(Gradients *g)
 {
     bool last = g->last, empty = g->total_is_empty;
     for (int k = 0; k <= g->plan.buckets && !g->error; k++) {
-        while (k < g->plan.buckets && g->left[k] > 0 && !g->stop) pthread_cond_wait(&g->work, &g->lock);
+        while (!is_complete(g, k) && !g->stop) pthread_cond_wait(&g->work, &g->lock);
         if (g->stop) return;
         Threads *threads = g->main_waits ? g->threads : NULL;
         if (k < g->plan.buckets) g->started++;
         pthread_mutex_unlock(&g->lock);
+        Status st = device_is_staged(g) && k < g->plan.buckets ? staged_wait(g, k) : OK;
         double begin = clock_seconds();
-        Status st = exchange_bucket(g, k, last, empty, threads);
+        collective_begin(name_of(g, k, last), k, k < g->plan.buckets ? g->plan.buckets : 0, NULL);
+        if (!st) st = exchange_bucket(g, k, last, empty, threads);
+        collective_end();
+        if (!st && last && device_is_staged(g)) take_back(g, k, empty);
         double took = clock_seconds() - begin;
         pthread_mutex_lock(&g->lock);
         g->busy_s += took;
@@ -123,7 +143,7 @@ static void exchange_micro_step(Gradients *g)
         g->error = st;
         snprintf(g->message, sizeof g->message, "%s", status_message());
     }
-    g->total_is_empty = empty && !any(g->contributes, g->plan.ranks);
+    g->total_is_empty = empty && !any_contributes(g);
 }
 
 static void *exchange_main(void *argument)

@@ -19,7 +19,7 @@ static Range elements(const Plan *p, int64_t begin_block, int64_t end_block)
  * even. Returns whose turn is next. */
 static int cut(Plan *p, int k, int turn)
 {
-    int64_t begin = p->blocks * k / p->buckets, count = p->blocks * (k + 1) / p->buckets - begin;
+    int64_t begin = k * p->bucket_blocks, count = least(p->bucket_blocks, p->blocks - begin);
     int extras = (int)(count % p->ranks);
     p->bucket[k] = elements(p, begin, begin + count);
     for (int r = 0; r < p->ranks; r++) {
@@ -59,6 +59,8 @@ Status plan_new(int64_t n, int ranks, int64_t bucket_bytes, Plan *out)
     *out = (Plan){0};
     int64_t wished = most((p.blocks + WISHED_BUCKETS - 1) / WISHED_BUCKETS, ranks);
     int64_t each = most(1, least(wished, least(bucket_bytes, INT64_C(1) << 30) / block_bytes));
+    if (each > ranks) each -= each % ranks; /* equal parts in all buckets but the last: one call does them (NCCL) */
+    p.bucket_blocks = each;
     p.buckets = (int)((p.blocks + each - 1) / each);
 
     p.bucket = calloc((size_t)p.buckets + 1, sizeof *p.bucket);
