@@ -15,7 +15,7 @@ over() { (cd "$1" && sources "${@:3}" | LC_ALL=C xargs awk 'FNR <= 3 && /generat
 # Includes that the LINK lines do not allow, one a line. A room may use what it links and what that links; base is open to all of trainer/.
 rooms() {
     (cd "$1" && sources | xargs grep -HoE '^#include "(trainer|kernels|optim|tests)/[^"]*"') |
-        grep -v '^kernels/cuda/launch.cuh:#include "tests/cuda_emulator/' | # compiled for the emulator only
+        grep -vE '^kernels/cuda/(launch|mma).cuh:#include "tests/cuda_emulator/' | # compiled for the emulator only
         sed 's/:#include "\(.*\)"/ \1/' |
         awk -v lists="$(sed -n 's/^hone_room(\([a-z_]*\)  *LINK *\(.*\))$/\1 \2/p' "$1/CMakeLists.txt" | tr '\n' ';')" '
             function room(path, part) {
