@@ -25,7 +25,7 @@ none 'atomic[A-Z]|cooperative_groups|__cluster' 'sums have an order; the emulato
 none 'cudaDeviceSynchronize|cudaMemcpy\(|cudaMemset\(' 'queue it on the stream' ./*.cu
 
 for family in $(sed -n 's/^ *FAMILY(\([a-z_]*\)).*/\1/p' families.h); do
-    if ! sed -n '1,/\*\//p' "$family.cu" | grep -q 'Floor: '; then
+    if ! sed -n '1,/\*\//p' "$family.cu" | grep -qE 'Floor(: |, in )'; then
         echo "$family.cu: its first comment does not say its floor" >&2
         failed=1
     fi
