@@ -36,7 +36,6 @@ struct Device {
 };
 
 static Device devices[MOST_DEVICES];
-static std::map<char *, size_t> pinned;
 static int fail_after;
 static struct sigaction before;
 
@@ -304,38 +303,6 @@ size_t memory_blocks(int d) { return devices[d].blocks.size(); }
 void fail_allocation_after(int n) { fail_after = n; }
 
 bool allocation_fails() { return fail_after && !--fail_after; }
-
-/* ---- pinned host memory ------------------------------ */
-cudaError_t pinned_allocate(size_t bytes, void **memory)
-{
-    char *p = static_cast<char *>(aligned_alloc(GUARD, up(bytes ? bytes : 1, GUARD)));
-    *memory = p;
-    if (!p) return cudaErrorMemoryAllocation;
-    fill(p, POISON_WORD, bytes);
-    pinned[p] = bytes ? bytes : 1;
-    return cudaSuccess;
-}
-
-bool pinned_free(void *memory)
-{
-    if (!pinned.erase(static_cast<char *>(memory))) return false;
-    free(memory);
-    return true;
-}
-
-bool pinned_register(void *memory, size_t bytes)
-{
-    return !memory_is_pinned(memory) && pinned.emplace(static_cast<char *>(memory), bytes).second;
-}
-
-bool pinned_unregister(void *memory) { return pinned.erase(static_cast<char *>(memory)) != 0; }
-
-bool memory_is_pinned(const void *memory)
-{
-    char *p = static_cast<char *>(const_cast<void *>(memory));
-    auto it = pinned.upper_bound(p);
-    return it != pinned.begin() && (--it, p < it->first + it->second);
-}
 
 void check_argument(const void *p, int number, const void *function)
 {
