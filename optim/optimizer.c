@@ -88,7 +88,7 @@ Status optimizer_new(const OptimizerType *type, const OptimizerConfig *config, c
     o->state_bytes = (size_t)o->state_count * sizeof(float) + 4096;
     for (int i = 0; i < type->num_states; i++)
         if (!(o->states[i] = state_new(o)))
-            RAISE(MEMORY, "out of memory: %zu MB of optimizer state", o->state_bytes >> 20);
+            RAISE(MEMORY, "out of memory: %zu MB of optimizer state%s", o->state_bytes >> 20, stream_memory_failure(s));
     *out = o;
     return OK;
 done:

@@ -31,8 +31,8 @@ static Status copy_new(const Trainer *tr, Dtype dtype, void **out)
 {
     size_t bytes = (size_t)tr->model->params.flat_count * dtype_bytes(dtype);
     *out = stream_allocate(tr->machine.stream, bytes + 64);
-    if (!*out) return status_raise(STATUS_MEMORY, "out of memory: %zu MB of weights in %s", bytes >> 20,
-                                   dtype_name(dtype));
+    if (!*out) return status_raise(STATUS_MEMORY, "out of memory: %zu MB of weights in %s%s", bytes >> 20,
+                                   dtype_name(dtype), stream_memory_failure(tr->machine.stream));
     tr->machine.k->fill_zero(tr->machine.stream, *out, bytes);
     return OK;
 }

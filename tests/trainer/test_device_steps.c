@@ -97,8 +97,34 @@ static void a_steady_step_stops_once_and_allocates_nothing(void **state)
         }
 }
 
+/* Whatever comes first to a device that is too small. */
+static void out_of_memory_says_what_was_asked_and_where(void **state)
+{
+    (void)state;
+    if (!*program) skip();
+    for (int megabytes = 2; megabytes <= 72; megabytes += 35) {
+        char command[8192];
+        snprintf(command, sizeof command,
+                 "rm -rf %s/none; HONE_EMU_MEMORY_MB=%d %s train --device cuda --model_type gpt2"
+                 " --config_overrides " MODEL " --tokenizer_name tests/fixtures/models/gpt2_tiny"
+                 " --train_file tests/fixtures/data/validation.txt"
+                 " --block_size 16 --max_train_samples 36 --max_steps 1 --num_threads 1 --disable_tqdm"
+                 " --output_dir %s/none --save_strategy no --report_to none >%s/log 2>&1",
+                 dir, megabytes, program, dir, dir);
+        bool well = system(command) == 0;
+        snprintf(command, sizeof command,
+                 "grep -q 'error: .*out of memory.*: cuda:0: asked for [0-9.]* MB; [0-9.]* GB in use' %s/log", dir);
+        bool says = system(command) == 0;
+        snprintf(command, sizeof command, "cat %s/log", dir);
+        if (well != (megabytes > 70) || well == says)
+            fail_msg("%d MB: %s, %s (%d)", megabytes, well ? "goes well" : "fails", says ? "says so" : "says nothing",
+                     system(command));
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_steady_step_stops_once_and_allocates_nothing)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_steady_step_stops_once_and_allocates_nothing),
+                                       cmocka_unit_test(out_of_memory_says_what_was_asked_and_where)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
