@@ -38,9 +38,9 @@ void stream_clear(Stream *s);
  * it: `copy` of the table goes either way. Released memory may still be used by what is queued. */
 void *stream_allocate(Stream *s, size_t bytes);
 void stream_release(Stream *s, void *memory); /* NULL is fine */
-/* Host memory that the device copies from and to by itself (pinned), aligned to 256 bytes; NULL: none left. A copy of it
- * is done when the stream has been waited for: until then its source may not change, nor its target be read. Wait for
- * the copies before releasing it. */
+/* Host memory that the device copies from and to by itself (pinned), aligned to 256 bytes; NULL: none left. A copy of
+ * it is done when the stream has been waited for: until then its source may not change, nor its target be read. Wait
+ * for the copies before releasing it. */
 void *stream_allocate_host(Stream *s, size_t bytes);
 void stream_release_host(Stream *s, void *memory); /* NULL is fine */
 bool stream_is_device(const Stream *s);

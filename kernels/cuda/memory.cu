@@ -1,9 +1,9 @@
 /* A cache of device memory (memory.cuh). Memory is had from the device in blocks, which pieces are cut from; a piece
- * that is given back is joined with its free neighbours and kept, so after the first step nothing is asked of the device
- * any more: cudaMalloc and cudaFree wait for all of its work. As all use is queued on one stream, a piece can be handed
- * out again at once. The smallest free piece that fits is taken. Small requests have blocks of their own, lest one of
- * them holds a large block that is to go back. When the device has no more, what is free goes back to it and it is asked
- * once more. (The scheme is that of PyTorch's CUDACachingAllocator.)
+ * that is given back is joined with its free neighbours and kept, so after the first step nothing is asked of the
+ * device any more: cudaMalloc and cudaFree wait for all of its work. As all use is queued on one stream, a piece can
+ * be handed out again at once. The smallest free piece that fits is taken. Small requests have blocks of their own,
+ * lest one of them holds a large block that is to go back. When the device has no more, what is free goes back to it
+ * and it is asked once more. (The scheme is that of PyTorch's CUDACachingAllocator.)
  *
  * Under emulation each piece lies between guards and is poisoned like memory from the device. */
 #include <cstdio>

@@ -1,4 +1,4 @@
-/* Rows to given places, moved as they are: in units of 16 bytes where all rows begin and end at such, else of an element.
+/* Rows to given places, moved as they are: in units of 16 bytes where all rows begin and end at such, else by element.
  * Floor: 2*rows*cols elements moved, in bytes of the dtype. */
 #include "kernels/cuda/families.h"
 

@@ -1,6 +1,6 @@
 /* links: callbacks */
-/* Texts from a device (hone-emulated): those of the CPU, for each model of the fixtures, alone, many at once, several to
- * one prompt, in any order of threads, blocks and queued work. */
+/* Texts from a device (hone-emulated): those of the CPU, for each model of the fixtures, alone, many at once, several
+ * to one prompt, in any order of threads, blocks and queued work. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
