@@ -199,12 +199,21 @@ struct DeviceComm {
     bool aborted; /* atomic */
 };
 
+/* "NCCL: what: error (details)" */
+static void explain(const Nccl *n, ncclComm_t comm, ncclResult_t result, const char *what, char *text, size_t bytes)
+{
+    const char *details = n->GetLastError(comm);
+    bool has_details = details && *details;
+    snprintf(text, bytes, "NCCL: %s%s%s%s%s", what, n->GetErrorString(result), has_details ? " (" : "",
+             has_details ? details : "", has_details ? ")" : "");
+}
+
 /* Keeps a failure in the queue; nothing follows it there. */
 static void told(DeviceComm *c, ncclResult_t result, const char *what)
 {
     char text[sizeof c->queue->message];
     if (result == ncclSuccess || result == ncclInProgress) return;
-    snprintf(text, sizeof text, "NCCL: %s: %s (%s)", what, c->n->GetErrorString(result), c->n->GetLastError(c->comm));
+    explain(c->n, c->comm, result, what, text, sizeof text);
     stream_set_failed(c->queue, text);
 }
 
@@ -215,7 +224,7 @@ static bool can_go_on(const DeviceComm *c)
 
 #define COMM_CALL(c, what, call)                                                                                       \
     do {                                                                                                               \
-        if (can_go_on(c)) told(c, (c)->n->call, what);                                                                 \
+        if (can_go_on(c)) told(c, (c)->n->call, what ": ");                                                            \
     } while (0)
 
 static bool comm_key(unsigned char key[DEVICE_COMM_KEY_BYTES], char why[DEVICE_WHY_BYTES])
@@ -226,7 +235,7 @@ static bool comm_key(unsigned char key[DEVICE_COMM_KEY_BYTES], char why[DEVICE_W
     if (!n) return false;
     ncclResult_t result = n->GetUniqueId(&id);
     if (result == ncclSuccess) memcpy(key, &id, sizeof id);
-    else snprintf(why, DEVICE_WHY_BYTES, "NCCL: an id: %s (%s)", n->GetErrorString(result), n->GetLastError(nullptr));
+    else explain(n, nullptr, result, "a key: ", why, DEVICE_WHY_BYTES);
     return result == ncclSuccess;
 }
 
@@ -298,8 +307,7 @@ static DeviceComm *comm_open(Stream *queue, const unsigned char key[DEVICE_COMM_
     ncclResult_t result = o->result;
     free(o);
     if (result == ncclSuccess) return c;
-    snprintf(why, DEVICE_WHY_BYTES, "NCCL: meeting the other ranks: %s (%s; NCCL_DEBUG=INFO says more)",
-             n->GetErrorString(result), n->GetLastError(nullptr));
+    explain(n, nullptr, result, "meeting the other ranks: ", why, DEVICE_WHY_BYTES);
     free(c);
     return nullptr;
 }
@@ -360,7 +368,7 @@ static bool comm_poll(DeviceComm *c, char why[DEVICE_WHY_BYTES])
     ncclResult_t result = c->n->CommGetAsyncError(c->comm, &error);
     if (result == ncclSuccess) result = error;
     if (result == ncclSuccess || result == ncclInProgress) return true;
-    snprintf(why, DEVICE_WHY_BYTES, "NCCL: %s (%s)", c->n->GetErrorString(result), c->n->GetLastError(c->comm));
+    explain(c->n, c->comm, result, "", why, DEVICE_WHY_BYTES);
     return false;
 }
 

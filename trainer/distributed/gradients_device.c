@@ -19,7 +19,7 @@ static Status marks_new(Gradients *g)
 {
     DeviceArrays *d = &g->device;
     const DeviceRanks *r = d->group->d;
-    DeviceMark **own[] = {&d->order, &d->backward, &d->gather_begin, &d->gather_end};
+    DeviceMark **own[] = {&d->order, &d->backward, &d->norm_end, &d->gather_begin, &d->gather_end};
     size_t count = (size_t)g->plan.buckets;
     bool good = (d->begin = calloc(count + 1, sizeof *d->begin)) && (d->end = calloc(count + 1, sizeof *d->end));
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) good = good && (*own[i] = r->mark_new());
@@ -30,7 +30,7 @@ static Status marks_new(Gradients *g)
 static void marks_free(Gradients *g, const DeviceRanks *r)
 {
     DeviceArrays *d = &g->device;
-    DeviceMark *own[] = {d->order, d->backward, d->gather_begin, d->gather_end};
+    DeviceMark *own[] = {d->order, d->backward, d->norm_end, d->gather_begin, d->gather_end};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) r->mark_free(own[i]);
     for (int k = 0; d->begin && d->end && k < g->plan.buckets; k++) {
         r->mark_free(d->begin[k]);

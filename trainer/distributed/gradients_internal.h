@@ -51,7 +51,7 @@ typedef struct DeviceArrays {
     DeviceGroup *group; /* NULL: one rank */
     DeviceMark *order, *backward; /* the computing queue: when it was last looked at; where backward ended */
     DeviceMark **begin, **end;    /* [buckets] around the work on each, in the group's queue */
-    DeviceMark *gather_begin, *gather_end; /* of weights */
+    DeviceMark *norm_end, *gather_begin, *gather_end; /* of its partial sums; of weights */
     bool is_timed, has_gathered;           /* since the times were last read */
     float *received; /* by NCCL with full determinism: [ranks * plan.most_elements] */
     Stream *back;    /* through host memory: the queue from there */

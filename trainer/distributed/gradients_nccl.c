@@ -181,6 +181,8 @@ Status nccl_finish(Gradients *g)
 {
     DeviceArrays *d = &g->device;
     d->group->d->all_reduce_f64(d->group->comm, d->partials, g->plan.blocks);
+    d->group->d->mark_set(d->norm_end, d->group->queue);
+    collective_begin("all-reduce of the norm", 0, 0, d->norm_end);
     device_group_before_compute(d->group, d->order);
     d->is_timed = true;
     return device_group_check(d->group);

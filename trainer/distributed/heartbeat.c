@@ -1,4 +1,5 @@
-/* Beats over MPI, without blocking: sends and receives that are started, tested each 50 ms, and started anew. */
+/* Beats over MPI, without blocking: sends and receives that are started, tested each 50 ms, and started anew. What
+ * goes round meanwhile on this rank is on the board of collectives.h, and travels with the beats. */
 #include "trainer/distributed/heartbeat.h"
 
 #include <inttypes.h>
@@ -12,14 +13,17 @@
 #include "trainer/base/clock.h"
 #include "trainer/base/file.h"
 #include "trainer/base/log.h"
+#include "trainer/distributed/collectives.h"
 #include "trainer/distributed/group_internal.h"
 
 static const double BEAT_S = 0.5, SLEEP_S = 0.05, SUSPENDED_S = 3, LOST_S = 30, HEAD_START_S = 2;
+static const double SILENT_S = 1.6, BLAME_S = 3; /* an exchange has failed: so silent is who failed it; known by then */
 
 typedef struct Beat {
     int64_t step;
     uint64_t file_calls; /* reading and writing gets on, also where the main thread waits for it */
     char phase[32];
+    CollectiveState exchange;
 } Beat;
 
 typedef struct Peer {
@@ -35,6 +39,7 @@ struct Heartbeat {
     ProcessGroup *group; /* a channel of its own */
     MPI_Comm comm;
     double lost_s, stuck_s, changed; /* changed: when any rank last got on */
+    double failed;                   /* when an exchange of this rank did; 0: none */
     Peer *peers;                     /* rank 0: all others; else: rank 0 */
     int count;
     pthread_t thread;
@@ -54,7 +59,23 @@ static bool is_pending(MPI_Request *request)
 static bool is_same(const Beat *a, const Beat *b)
 {
     return a->step == b->step && a->file_calls == b->file_calls &&
-           !strncmp(a->phase, b->phase, sizeof a->phase);
+           !strncmp(a->phase, b->phase, sizeof a->phase) && a->exchange.begun == b->exchange.begun &&
+           a->exchange.done == b->exchange.done;
+}
+
+/* "step 5, update, in reduce-scatter of bucket 3 of 16" */
+static const char *where(const Beat *b, char text[160])
+{
+    snprintf(text, 160, "step %" PRId64 ", %s%s%s", b->step, b->phase[0] ? b->phase : "starting",
+             b->exchange.what[0] ? ", in " : "", b->exchange.what);
+    return text;
+}
+
+/* The main thread may hang, so it is told from here; what NCCL has on the device is broken off first. */
+static void end_all(Heartbeat *h)
+{
+    collective_abort();
+    group_abort(h->group, 1);
 }
 
 static void send_beats(Heartbeat *h, double now)
@@ -64,6 +85,7 @@ static void send_beats(Heartbeat *h, double now)
     own = h->own;
     pthread_mutex_unlock(&h->lock);
     own.file_calls = file_calls();
+    collective_look(&own.exchange);
     if (!is_same(&own, &h->sent)) h->changed = now;
     h->sent = own;
     for (int i = 0; i < h->count; i++) {
@@ -100,6 +122,7 @@ static bool find_lost(Heartbeat *h, double now)
 {
     double limit = h->lost_s + (h->group->rank > 1 ? HEAD_START_S : 0);
     bool found = false;
+    char text[160];
     for (int i = 0; i < h->count; i++) {
         Peer *p = &h->peers[i];
         if (!p->doubted && now - p->heard > h->lost_s / 2) { /* the launcher may end the job before we do */
@@ -109,29 +132,54 @@ static bool find_lost(Heartbeat *h, double now)
         }
         if (now - p->heard <= limit) continue;
         found = true;
-        log_error("rank %d (%s) has given no sign of life for %.0f s (last heard of in step %" PRId64
-                  ", %s); ending all ranks. "
+        log_error("rank %d (%s) has given no sign of life for %.0f s (last heard of in %s); ending all ranks. "
                   "See whether that host is up and reachable, and whether the process was stopped or killed there",
-                  p->rank, p->host, now - p->heard, p->last.step, p->last.phase[0] ? p->last.phase : "starting");
+                  p->rank, p->host, now - p->heard, where(&p->last, text));
     }
     return found;
+}
+
+/* An exchange on the device has failed. It is not told whose fault that is, but who died of it gives no more signs of
+ * life: rank 0 waits for that a little, the others for rank 0. */
+static bool find_failed(Heartbeat *h, double now)
+{
+    char why[DEVICE_WHY_BYTES], text[160];
+    if (collective_poll(why)) return false;
+    if (h->failed == 0) h->failed = now;
+    for (int i = 0; i < h->count && h->group->rank == 0; i++) {
+        const Peer *p = &h->peers[i];
+        if (now - p->heard < SILENT_S) continue;
+        log_error("rank %d (%s) is gone (last heard of in %s), and an exchange with it has failed: %s; ending all "
+                  "ranks",
+                  p->rank, p->host, where(&p->last, text), why);
+        return true;
+    }
+    if (now - h->failed < BLAME_S + (h->group->rank ? HEAD_START_S : 0)) return false;
+    log_error("%s; it was in %s on rank %d (%s); ending all ranks", why, where(&h->sent, text), h->group->rank,
+              h->group->host);
+    return true;
+}
+
+static bool is_behind(const Beat *a, const Beat *b)
+{
+    return a->step != b->step ? a->step < b->step : a->exchange.begun < b->exchange.begun;
 }
 
 /* Only rank 0 sees all. Those that lag behind are named: the others wait for them. */
 static bool find_stuck(Heartbeat *h, double now)
 {
     if (h->stuck_s <= 0 || h->group->rank || now - h->changed <= h->stuck_s) return false;
-    int64_t least = h->sent.step;
+    char text[160];
+    const Beat *last = &h->sent;
     for (int i = 0; i < h->count; i++)
-        if (h->peers[i].last.step < least) least = h->peers[i].last.step;
+        if (is_behind(&h->peers[i].last, last)) last = &h->peers[i].last;
     for (int i = -1, named = 0; i < h->count && named < 4; i++) {
         const Beat *b = i < 0 ? &h->sent : &h->peers[i].last;
-        if (b->step != least) continue;
+        if (is_behind(last, b)) continue;
         named++;
-        log_error("no rank has got on for %.0f s; rank %d (%s) is in step %" PRId64
-                  ", %s; ending all ranks (ddp_timeout)",
-                  now - h->changed, i < 0 ? 0 : h->peers[i].rank, i < 0 ? h->group->host : h->peers[i].host, b->step,
-                  b->phase[0] ? b->phase : "starting");
+        log_error("no rank has got on for %.0f s; rank %d (%s) is in %s; ending all ranks (ddp_timeout)",
+                  now - h->changed, i < 0 ? 0 : h->peers[i].rank, i < 0 ? h->group->host : h->peers[i].host,
+                  where(b, text));
     }
     return true;
 }
@@ -150,8 +198,8 @@ static void *heartbeat_main(void *argument)
             send_beats(h, now);
             next = now + BEAT_S;
         }
-        if (find_lost(h, now) || find_stuck(h, now)) {
-            group_abort(h->group, 1);
+        if (find_failed(h, now) || find_lost(h, now) || find_stuck(h, now)) {
+            end_all(h);
             return NULL;
         }
         nanosleep(&(struct timespec){.tv_nsec = (long)(SLEEP_S * 1e9)}, NULL);

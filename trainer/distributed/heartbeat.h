@@ -2,8 +2,9 @@
  * others wait for ever.
  *
  * A thread a rank with a communicator of its own: each rank to rank 0 and rank 0 to each, every half second: who, step,
- * phase. Costs about 3 ms of CPU in 6 s. On trouble one error line names the rank, its host, last step and phase, then
- * the job is aborted with exit status 1. A job that was suspended as a whole (its own clock jumped) starts counting
+ * phase, and the exchange it is in. Costs about 3 ms of CPU in 6 s. On trouble one error line names the rank, its host,
+ * last step, phase and exchange, then the job is aborted with exit status 1; an exchange on a device that NCCL says has
+ * failed is such trouble. A job that was suspended as a whole (its own clock jumped) starts counting
  * anew. */
 #ifndef HONE_DISTRIBUTED_HEARTBEAT_H
 #define HONE_DISTRIBUTED_HEARTBEAT_H

@@ -70,6 +70,8 @@ Status device_group_open(ProcessGroup *pg, Stream *compute, double limit_s, Devi
     *out = NULL;
     if (!all || !g) RAISE(MEMORY, "no memory for a group of %d devices", pg->size);
     g->compute = compute;
+    g->rank = pg->rank;
+    memcpy(g->host, pg->host, sizeof g->host);
     g->d = device_ranks(why);
     if (!g->d || !(g->queue = g->d->beside(compute, why))) RAISE(MEMORY, "%s", why);
     describe(pg, g, &mine);
@@ -103,12 +105,15 @@ void device_group_close(DeviceGroup *g)
 Status device_group_check(DeviceGroup *g)
 {
     char why[DEVICE_WHY_BYTES] = "";
+    CollectiveState state;
     if (g->comm && collective_aborted()) {
         for (int i = 0; i < ENDING_S; i++) nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
         return status_raise(STATUS_COMM, "an exchange was broken off");
     }
-    if (stream_failed(g->queue)) return status_raise(STATUS_COMM, "%s", stream_message(g->queue));
-    return collective_poll(why) ? OK : status_raise(STATUS_COMM, "%s", why);
+    if (!stream_failed(g->queue) && collective_poll(why)) return OK;
+    collective_look(&state);
+    return status_raise(STATUS_COMM, "%s; rank %d (%s) was in %s", *why ? why : stream_message(g->queue), g->rank,
+                        g->host, *state.what ? state.what : "an exchange");
 }
 
 void device_group_after_compute(DeviceGroup *g, DeviceMark *mark)

@@ -11,6 +11,8 @@ typedef struct DeviceGroup {
     const DeviceRanks *d;
     Stream *compute, *queue; /* the computing one is borrowed */
     DeviceComm *comm;        /* NULL: through host memory */
+    int rank;
+    char host[64];
 } DeviceGroup;
 
 /* Collective. HONE_NCCL=0 asks for host memory. limit_s: for meeting the others; 0: 300. */
