@@ -21,6 +21,8 @@ transformers.logging.disable_progress_bar()
 OUT = FIXTURES / "generation"
 NAMES = ["gpt2_tiny", "gpt2_oddvocab", "gpt2_options", "gpt2_untied", "gpt2_bf16", "gpt2_f16", "gpt2_sharded",
          "gpt2_relu_unscaled"]
+DECODERS = ["gemma2_caps", "llama_biases_linear", "llama_grouped", "llama_llama3", "llama_yarn", "mistral_window",
+            "qwen2_window", "qwen3_norms"]
 TEXTS = ["In the beginning", "A", "The whole earth was of", "and he said unto them", "\n\n"]
 
 
@@ -58,7 +60,7 @@ def greedy_options(model, ids):
 
 def greedy():
     cases = []
-    for name in NAMES:
+    for name in NAMES + DECODERS:
         tokenizer, model = load(name)
         double = AutoModelForCausalLM.from_pretrained(MODELS / name, dtype=torch.float32).double().eval()
         prompts = [tokenizer(t)["input_ids"] for t in TEXTS]

@@ -80,9 +80,12 @@ static void greedy_search_finds_the_tokens_of_transformers(void **state)
 {
     static const char *const names[] = {"gpt2_tiny", "gpt2_oddvocab", "gpt2_options", "gpt2_untied",
                                         "gpt2_bf16", "gpt2_f16",      "gpt2_sharded", "gpt2_relu_unscaled"};
+    static const char *const decoders[] = {"gemma2_caps", "llama_biases_linear", "llama_grouped", "llama_llama3",
+                                           "llama_yarn", "mistral_window", "qwen2_window", "qwen3_norms"};
     cJSON *cases = fixture("greedy.json");
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_model(cases, names[i], isa_detect(), 2);
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) check_model(cases, decoders[i], isa_detect(), 2);
     for (unsigned isa = ISA_BASE; isa < ISA_AVX512; isa <<= 1)
         if (isa_detect() & isa) check_model(cases, "gpt2_oddvocab", isa, 1);
     cJSON_Delete(cases);

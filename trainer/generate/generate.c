@@ -1,6 +1,7 @@
 /* See generate.h. Everything that a run of generate() needs is allocated at its start; a step allocates nothing. */
 #include "trainer/generate/generate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +84,7 @@ static Status begin_text(Run *r, const Prompt *prompt, int64_t number, Arena *ar
     Status st = OK;
     const Model *m = r->g->model;
     int32_t bos = (int32_t)r->config->bos_token_id;
-    int64_t given = prompt->count ? prompt->count : 1;
+    int64_t given = prompt->count ? prompt->count : 1, positions = model_most_positions(m);
     const int32_t *ids = prompt->count ? prompt->ids : &bos;
     if (!prompt->count && bos < 0)
         RAISE(USAGE,
@@ -95,14 +96,14 @@ static Status begin_text(Run *r, const Prompt *prompt, int64_t number, Arena *ar
             RAISE(FORMAT, "text %lld: token id %d is beyond the model's %lld; is the tokenizer the model's own?",
                   (long long)number + 1, (int)ids[i], (long long)m->vocab_size);
     *most = wanted_length(r->config, given);
-    if (given >= m->max_positions)
+    if (given >= positions)
         RAISE(USAGE, "text %lld has %lld tokens; the model reads %lld, which leaves no room for an answer: shorten it",
-              (long long)number + 1, (long long)given, (long long)m->max_positions);
+              (long long)number + 1, (long long)given, (long long)positions);
     if (given >= *most)
         RAISE(USAGE, "text %lld has %lld tokens, and max_length is %lld with them; raise it, or set max_new_tokens",
               (long long)number + 1, (long long)given, (long long)*most);
-    text->finish = *most > m->max_positions ? FINISH_POSITIONS : FINISH_LENGTH;
-    if (*most > m->max_positions) *most = m->max_positions;
+    text->finish = *most > positions ? FINISH_POSITIONS : FINISH_LENGTH;
+    if (*most > positions) *most = positions;
     TRY_NEW(arena, text->ids, *most);
     memcpy(text->ids, ids, (size_t)given * sizeof *ids);
     text->prompt = text->count = given;
@@ -187,7 +188,9 @@ static Status take_token(Run *r, int which, const float *scores)
     GeneratedText *text = &r->texts[which];
     Logits *l = &r->g->logits;
     int32_t id;
+    float cap = r->g->model->logit_softcap;
     memcpy(l->scores, scores, (size_t)l->vocab * sizeof *scores);
+    for (int64_t i = 0; cap > 0 && i < l->vocab; i++) l->scores[i] = cap * tanhf(l->scores[i] / cap);
     TRY(logits_choose(l, r->config, text->ids, text->count, text->prompt, r->first * r->answers + which, &id));
     text->ids[text->count++] = id;
     bool goes_on = !r->token || r->token(r->context, which, id);

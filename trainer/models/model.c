@@ -67,6 +67,8 @@ void model_draw(Model *m, uint64_t seed)
 
 Tensor *model_forward(Tape *t, const Model *m, const Batch *batch) { return m->type->forward(t, m, batch); }
 
+int64_t model_most_positions(const Model *m) { return m->type->positions_end ? m->max_positions : INT32_MAX; }
+
 int64_t model_flos_parameters(const Model *m)
 {
     int64_t count = 0;

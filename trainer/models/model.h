@@ -77,6 +77,7 @@ Tensor *model_forward(Tape *t, const Model *m, const Batch *batch);
 /* The config to be saved beside the weights: what was read, with architectures and dtype as they now are. Free with
  * cJSON_Delete. */
 cJSON *model_config_out(const Model *m);
+int64_t model_most_positions(const Model *m); /* that a text can have; INT32_MAX where there is no end */
 int64_t model_flos_parameters(const Model *m); /* without embeddings: total_flos counts 6 a token for each */
 
 const ModelType *model_type_find(const char *name); /* NULL: hone lacks it */
