@@ -1,9 +1,10 @@
-/* Attention backward with f32 arithmetic (Dao et al. 2022; tiles: attention.cuh). Probabilities are made again from
+/* Attention backward: on tensor cores (attention_mma_backward.cu) where dtype, heads and alignment allow it, else here,
+ * with f32 arithmetic (Dao et al. 2022; tiles: attention.cuh). Probabilities are made again from
  * lse; with D = sum(dout * out): dV = P^T dout,  dP = dout V^T,  dS = P (dP - D),  dQ = scale dS K,  dK = scale dS^T Q
  * Two passes, so that every sum has one owner and one order: blocks of queries walk keys for dQ; blocks of keys walk
  * the query heads of their group and the queries for dK and dV.
  * Floor: 10 * (pairs that see each other) * heads * head_dim FLOPs (14 are done: scores and dP are made twice). */
-#include "kernels/cuda/attention.cuh"
+#include "kernels/cuda/attention_mma.cuh"
 
 /* A thread's four pairs: x holds raw scores and becomes P after dropout, dp becomes dS * scale. kept: the word for each
  * pair. */
@@ -147,6 +148,8 @@ static void backward_of(Stream *s, void *dq, void *dk, void *dv, const void *dou
     a.dout = (const T *)dout, a.dq = (T *)dq, a.dk = (T *)dk, a.dv = (T *)dv;
     a.lse = const_cast<float *>(lse);
     a.delta = (float *)stream_scratch_cuda(s, 0, (size_t)(most_rows * shape->heads) * sizeof(float));
+    if constexpr (!std::is_same<T, float>::value)
+        if (attention_takes_mma(*shape, {q, k, v, out, dout, dq, dk, dv})) return attention_mma_backward(s, a);
     launch(make_delta<T>, cuda_blocks(most_rows * shape->heads, ATTENTION_THREADS / 32), ATTENTION_THREADS, 0, s, a);
     int slabs = attention_slabs(shape->head_dim);
     unsigned groups = attention_groups(shape->head_dim);
