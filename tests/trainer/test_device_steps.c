@@ -53,7 +53,8 @@ static Asked read_log(const char *path)
     return a;
 }
 
-static Asked run(int seed, int steps, const char *options)
+/* false: the device's kernels do not take that dtype. */
+static bool run(int seed, int steps, const char *options, Asked *out)
 {
     char command[8192], log[64];
     snprintf(log, sizeof log, "%s/calls", dir);
@@ -65,10 +66,13 @@ static Asked run(int seed, int steps, const char *options)
              " --output_dir %s/out --save_strategy no --report_to none %s >%s/log 2>&1",
              dir, dir, log, seed, program, steps, dir, options, dir);
     if (system(command)) {
+        snprintf(command, sizeof command, "grep -q 'the kernels of cuda do not compute in' %s/log", dir);
+        if (system(command) == 0) return false;
         snprintf(command, sizeof command, "cat %s/log", dir);
         fail_msg("%s failed (%d)", options, system(command));
     }
-    return read_log(log);
+    *out = read_log(log);
+    return true;
 }
 
 static void a_steady_step_stops_once_and_allocates_nothing(void **state)
@@ -79,11 +83,14 @@ static void a_steady_step_stops_once_and_allocates_nothing(void **state)
         {"", 0},
         {"--gradient_accumulation_steps 2 --gradient_checkpointing", 0},
         {"--gradient_accumulation_steps 4 --optim sgd", 2}, /* for the copy of the batch before the last but one */
+        {"--bf16 --gradient_accumulation_steps 2", 0},
+        {"--fp16", 0},
     };
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
         for (int seed = 1; seed < 3; seed++) {
             const char *options = runs[i].options;
-            Asked a = run(seed, SHORT, options), b = run(seed, LONG, options);
+            Asked a, b;
+            if (!run(seed, SHORT, options, &a) || !run(seed, LONG, options, &b)) continue;
             int64_t steps = LONG - SHORT, waits = b.waits - a.waits;
             if (b.synchronizes - a.synchronizes != steps)
                 fail_msg("%s: %d steps stop %d times", options, (int)steps, (int)(b.synchronizes - a.synchronizes));
