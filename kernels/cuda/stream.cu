@@ -112,7 +112,7 @@ extern "C" const Kernels *kernels_cuda(void)
     static const Kernels *const table = [] {
         static Kernels k;
         k.name = "cuda";
-        k.dtypes = 1u << DTYPE_F32;
+        k.dtypes = 1u << DTYPE_F32 | 1u << DTYPE_BF16 | 1u << DTYPE_F16;
 #define FAMILY_INSTALLED(name) cuda_##name##_install(&k);
         FAMILIES(FAMILY_INSTALLED)
 #undef FAMILY_INSTALLED
