@@ -135,6 +135,10 @@ function(hone_cuda_emulated)
     target_link_libraries(${program} PRIVATE cuda_emulated PkgConfig::CMOCKA)
     add_test(NAME ${name} COMMAND ${program} WORKING_DIRECTORY ${PROJECT_BINARY_DIR})
     set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS cuda)
+    if(name MATCHES "^cuda_emulator/(nccl|gradients)$") # which run themselves under mpirun
+      set_tests_properties(${name} PROPERTIES ENVIRONMENT "ASAN_OPTIONS=fast_unwind_on_malloc=0;LSAN_OPTIONS=suppressions=\
+${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0")
+    endif()
   endforeach()
 endfunction()
 

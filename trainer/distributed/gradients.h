@@ -10,6 +10,10 @@
  * arrays are made here, in shared memory, and a bucket costs one sleep on a futex and one pass over the own part. Ranks
  * of several hosts (or HONE_SHM=0) send parts by MPI.
  *
+ * Where arrays lie on devices NCCL does it, in a queue of its own (gradients_nccl.c), or, where ranks share a device or
+ * have no NCCL, the thread with the host's copies (gradients_staged.c). Sums by NCCL repeat their bits on the same
+ * machines but are not in rank order; with full determinism they are what they are everywhere.
+ *
  *     gradients_begin(g, i == last, has_granule);     before the forward of a micro-step (a fused loss writes gradients
  * there) … gradients_ready(g, begin, end) from backward, as ranges become final … TRY(gradients_end(g)); after its
  * backward TRY(gradients_finish(g, &norm_squared));        after the last micro-step: waits the optimizer on
