@@ -122,7 +122,8 @@ static std::string launched()
     if (launches(text) != count) fail_msg("%d launches, not %d:\n%s", launches(text), count, text.c_str());
 }
 
-static void assert_close(const char *what, const Floats &x, const std::vector<double> &want, double tolerance)
+[[maybe_unused]] static void assert_close(const char *what, const Floats &x, const std::vector<double> &want,
+                                          double tolerance)
 {
     assert_int_equal(x.size(), want.size());
     for (size_t i = 0; i < want.size(); i++)
@@ -130,7 +131,7 @@ static void assert_close(const char *what, const Floats &x, const std::vector<do
             fail_msg("%s: element %zu of %zu is %.9g, not %.9g", what, i, want.size(), (double)x[i], want[i]);
 }
 
-static double unit(Dtype d) { return d == DTYPE_BF16 ? 0x1p-8 : d == DTYPE_F16 ? 0x1p-11 : 0; }
+[[maybe_unused]] static double unit(Dtype d) { return d == DTYPE_BF16 ? 0x1p-8 : d == DTYPE_F16 ? 0x1p-11 : 0; }
 
 static int begin(void **)
 {
