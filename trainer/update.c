@@ -169,18 +169,21 @@ static Status scale_loss(Trainer *tr, bool good)
                         (long long)tr->global_step + 1);
 }
 
+static double unsigned_nan(double x) { return isnan(x) ? (double)NAN : x; } /* not "-nan" */
+
 /* After an update that left the weights alone. */
 static Status skip(Trainer *tr, double loss)
 {
+    double norm = unsigned_nan(tr->last_norm);
+    loss = unsigned_nan(loss);
     if (tr->args->on_nan == ON_NAN_STOP)
         return status_raise(
             STATUS_NUMERIC,
             "step %lld: loss %g, gradient norm %g; lower learning_rate, or set on_nan: skip. The last checkpoint is "
             "good",
-            (long long)tr->global_step + 1, loss, tr->last_norm);
+            (long long)tr->global_step + 1, loss, norm);
     tr->skipped_steps++;
-    log_warning("step %lld is skipped: loss %g, gradient norm %g", (long long)tr->global_step + 1, loss,
-                tr->last_norm);
+    log_warning("step %lld is skipped: loss %g, gradient norm %g", (long long)tr->global_step + 1, loss, norm);
     return OK;
 }
 

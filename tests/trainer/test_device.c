@@ -3,99 +3,7 @@
  * within the rounding of f32, checkpoints that either goes on from, evaluation, and what is said where there is no
  * device. Runs the programs that lie in the working directory; passes over what needs the emulator where that was not
  * built. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "trainer/base/file.h"
-#include "trainer/callbacks/state.h"
-
-#define MODEL "n_layer=2,n_embd=24,n_head=2,n_positions=16,vocab_size=320,bos_token_id=319"
-enum { STEPS = 8, HALF = 4 };
-
-static char dir[] = "/tmp/hone-device-XXXXXX", host_program[4096], device_program[4096];
-static bool emulated;
-
-static int setup(void **state)
-{
-    (void)state;
-    assert_non_null(realpath("hone", host_program));
-    emulated = realpath("hone-emulated", device_program) != NULL;
-    assert_non_null(mkdtemp(dir));
-    setenv("HONE_CACHE", dir, 1);
-    return chdir(FIXTURES "/../..");
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return dir_remove(dir) != OK;
-}
-
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *format, ...)
-{
-    char command[16384];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    return system(command);
-}
-
-/* Trains into dir/out; on a device in another order of threads, blocks and queued work each time. */
-static void train(bool on_device, const char *out, const char *options)
-{
-    static int seed;
-    int failed = run("HONE_EMU_SEED=%d %s train --device %s --model_type gpt2 --config_overrides " MODEL
-                     " --tokenizer_name tests/fixtures/models/gpt2_tiny --train_file tests/fixtures/data/validation.txt"
-                     " --validation_file tests/fixtures/data/validation.txt --max_eval_samples 10 --block_size 16"
-                     " --max_train_samples 40 --per_device_train_batch_size 3 --learning_rate 1e-2 --max_steps %d"
-                     " --logging_steps 1 --disable_tqdm --num_threads 1 --output_dir %s/%s --save_strategy no"
-                     " --report_to none %s >%s/log 2>&1",
-                     seed++ % 5, on_device ? device_program : host_program, on_device ? "cuda" : "cpu", STEPS, dir, out,
-                     options, dir);
-    if (failed) fail_msg("%s %s failed (%d)", out, options, run("cat %s/log", dir));
-    assert_int_equal(run("grep -q ', %s, 1 rank of 1 thread' %s/log", on_device ? "cuda" : "cpu/[a-z0-9]*", dir), 0);
-}
-
-static void read_state(const char *out, TrainerState *s)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s/trainer_state.json", dir, out);
-    state_init(s);
-    assert_int_equal(state_read(s, path), OK);
-}
-
-/* Losses, norms and evaluations of two runs; in f32 they differ by rounding, which training makes larger. */
-static void same_curves(const char *a, const char *b, const char *what)
-{
-    static const char *const keys[] = {"loss", "grad_norm", "eval_loss", "train_loss"};
-    TrainerState x, y;
-    int compared = 0;
-    read_state(a, &x), read_state(b, &y);
-    assert_int_equal(state_log_count(&x), state_log_count(&y));
-    for (size_t i = 0; i < state_log_count(&x); i++) {
-        LogEntry e, f;
-        state_log_get(&x, i, &e), state_log_get(&y, i, &f);
-        for (size_t j = 0; j < sizeof keys / sizeof *keys; j++) {
-            double want = logentry_get(&e, keys[j], NAN), got = logentry_get(&f, keys[j], NAN);
-            if (isnan(want) && isnan(got)) continue;
-            if (!(fabs(want - got) <= 2e-5 * fabs(want)))
-                fail_msg("%s: step %g: %s is %.9g and %.9g", what, logentry_get(&e, "step", 0), keys[j], want, got);
-            compared++;
-        }
-    }
-    assert_true(compared >= 2 * STEPS);
-    state_free(&x), state_free(&y);
-}
+#include "tests/trainer/device_run.h"
 
 static void a_device_draws_the_curves_of_the_cpu(void **state)
 {
@@ -111,18 +19,9 @@ static void a_device_draws_the_curves_of_the_cpu(void **state)
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         train(false, "host", options[i]);
         train(true, "device", options[i]);
-        same_curves("host", "device", options[i]);
+        same_curves("host", "device", ROUNDING, options[i]);
         assert_int_equal(run("rm -r %s/host %s/device", dir, dir), 0);
     }
-}
-
-/* Trains in two parts, where the first is lost after its checkpoint at HALF. */
-static void train_in_parts(bool first_on_device, bool then_on_device, const char *out)
-{
-    train(first_on_device, out, "--save_strategy steps --save_steps 4");
-    assert_int_equal(run("rm -r %s/%s/*.* %s/%s/checkpoint-%d", dir, out, dir, out, STEPS), 0);
-    train(then_on_device, out, "--save_strategy steps --save_steps 4 --resume_from_checkpoint true");
-    assert_int_equal(run("grep -q 'resumed from .*checkpoint-%d at step %d' %s/log", HALF, HALF, dir), 0);
 }
 
 static void either_goes_on_from_the_others_checkpoint(void **state)
@@ -130,13 +29,13 @@ static void either_goes_on_from_the_others_checkpoint(void **state)
     (void)state;
     if (!emulated) skip();
     train(false, "host", "");
-    train_in_parts(true, false, "device_host");
-    same_curves("host", "device_host", "resumed on the CPU");
-    train_in_parts(false, true, "host_device");
-    same_curves("host", "host_device", "resumed on the device");
+    train_in_parts("", "", true, false, "device_host");
+    same_curves("host", "device_host", ROUNDING, "resumed on the CPU");
+    train_in_parts("", "", false, true, "host_device");
+    same_curves("host", "host_device", ROUNDING, "resumed on the device");
 
     train(true, "device", "");
-    train_in_parts(true, true, "device_device");
+    train_in_parts("", "", true, true, "device_device");
     assert_int_equal(run("cmp %s/device/model.safetensors %s/device_device/model.safetensors", dir, dir), 0);
 }
 
