@@ -18,7 +18,8 @@ static const int32_t ragged[] = {1, 13, 0, 33, 2, 130, -1}, lone[] = {97, -1}, f
                      many[] = {70, 3, 50, 130, -1};
 static const int32_t short_k[] = {9, 3, 60, 0, -1}, long_q[] = {70, 5, 130, 4, -1}, four[] = {4, -1};
 static const int32_t edges[] = {1, 15, 16, 17, 63, 64, 65, 130, -1}, few_edges[] = {17, 64, 130, -1},
-                     two[] = {130, 65, -1}, past[] = {1, 17, 32, 33, 129, -1}; /* of tiles and fragments */
+                     two[] = {130, 65, -1}, past[] = {1, 17, 32, 33, 129, -1}, under[] = {63, 31, -1},
+                     behind_q[] = {68, -1}, behind_k[] = {130, -1}; /* of tiles and fragments */
 
 static const Case cases[] = {
     {"causal", 3, 3, 24, true, 0, 0, 0, ragged, NULL, false},
@@ -50,6 +51,10 @@ static const Case cases[] = {
     {"aligned, cached keys, window, cap, dropout", 4, 2, 64, true, 20, 2, 0.2f, few, many, true},
     {"aligned, cross, dim 8", 2, 2, 8, false, 0, 0, 0.1f, long_q, short_k, true},
     {"aligned, queries that see nothing", 2, 1, 64, true, 0, 0, 0, long_q, short_k, true},
+    /* A tile all of which is seen but for one key: at a sequence's end, at the diagonal, at the window's. */
+    {"aligned, one key less", 1, 1, 64, false, 0, 0, 0, under, NULL, true},
+    {"aligned, the diagonal beside a tile", 1, 1, 64, true, 0, 0, 0, behind_q, behind_k, true},
+    {"aligned, the window beside a tile", 1, 1, 64, false, 29, 0, 0, behind_q, behind_k, true},
     {"aligned, no sequence", 2, 1, 64, true, 0, 0, 0, four + 1, NULL, true},
 };
 
