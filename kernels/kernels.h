@@ -178,10 +178,10 @@ typedef struct Kernels {
      * table. */
     void (*embedding_forward)(Stream *s, Dtype dtype, void *y, const void *table, const int32_t *ids, int64_t rows,
                               int64_t width, bool accumulate);
-    /* dtable [vocab, width] f32: row ids[i] gets dy's row i, in the order of i. accumulate false: all other rows become
-     * 0. */
+    /* dtable [vocab, width] f32: row ids[i] gets dy's row i, in the order of i; not the row `padding` (-1: none), as
+     * torch's Embedding. accumulate false: all other rows become 0. */
     void (*embedding_backward)(Stream *s, Dtype dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
-                               int64_t width, int64_t vocab, bool accumulate);
+                               int64_t width, int64_t vocab, int64_t padding, bool accumulate);
     /* Row i of x (`cols` values, rows at x_stride) becomes row to[i] of y [.., cols]; no two to the same. dtype: any of
      * 4 or 2 bytes. */
     void (*scatter_rows)(Stream *s, Dtype dtype, void *y, const int32_t *to, const void *x, int64_t rows, int64_t cols,

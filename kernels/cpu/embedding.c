@@ -11,7 +11,7 @@ typedef struct Embedding {
     float *out;
     const float *in;
     const int32_t *ids;
-    int64_t rows, width;
+    int64_t rows, width, padding;
     bool accumulate;
 } Embedding;
 
@@ -47,16 +47,17 @@ static void scatter_strip(void *context, int64_t task, int thread)
     for (int64_t i = 0; i < e->rows; i++) {
         float *restrict to = e->out + e->ids[i] * e->width + col;
         const float *restrict from = e->in + i * e->width + col;
+        if (e->ids[i] == e->padding) continue;
         for (int64_t j = 0; j < n; j++) to[j] += from[j];
     }
 }
 
 static void embedding_backward(Stream *s, Dtype dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
-                               int64_t width, int64_t vocab, bool accumulate)
+                               int64_t width, int64_t vocab, int64_t padding, bool accumulate)
 {
     assert(dtype == DTYPE_F32), (void)dtype;
     if (!accumulate) VARIANT(basic_zero)(s, dtable, (size_t)(vocab * width) * sizeof *dtable);
-    Embedding e = {.out = dtable, .in = dy, .ids = ids, .rows = rows, .width = width};
+    Embedding e = {.out = dtable, .in = dy, .ids = ids, .rows = rows, .width = width, .padding = padding};
     threads_run(stream_threads(s), (width + STRIP - 1) / STRIP, scatter_strip, &e);
 }
 

@@ -36,10 +36,11 @@ static void embedding_forward(Stream *s, Dtype dtype, void *y, const void *table
 }
 
 /* ---- bitonic sort (Batcher 1968) of `total` keys, a power of two ------------------------------ */
-static __global__ void make_keys(uint64_t *keys, const int32_t *ids, int64_t rows, int64_t total)
+static __global__ void make_keys(uint64_t *keys, const int32_t *ids, int64_t rows, int64_t padding,
+                                 int64_t total)
 {
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < total) keys[i] = i < rows ? (uint64_t)ids[i] << 32 | (uint64_t)i : ~0ull;
+    if (i < total) keys[i] = i < rows && ids[i] != padding ? (uint64_t)ids[i] << 32 | (uint64_t)i : ~0ull;
 }
 
 /* Pair number `pair` of those `distance` apart: in runs of `run` keys that go up and down in turn. */
@@ -98,6 +99,7 @@ static __global__ void __launch_bounds__(MOST_THREADS)
     constexpr int N = PACK<T>;
     int64_t place = blockIdx.x;
     uint32_t id = (uint32_t)(keys[place] >> 32);
+    if (id == UINT32_MAX) return; /* padding: they are the last */
     if (place && (uint32_t)(keys[place - 1] >> 32) == id) return;
     float *to = dtable + id * width;
     for (int64_t i = threadIdx.x * N; i < width; i += blockDim.x * N) {
@@ -122,7 +124,7 @@ static __global__ void __launch_bounds__(MOST_THREADS)
 }
 
 static void embedding_backward(Stream *s, Dtype dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
-                               int64_t width, int64_t vocab, bool accumulate)
+                               int64_t width, int64_t vocab, int64_t padding, bool accumulate)
 {
     size_t bytes = (size_t)(vocab * width) * sizeof *dtable;
     if (!accumulate && bytes) cuda_ok(s, cudaMemsetAsync(dtable, 0, bytes, cuda_queue(s)), "zero");
@@ -130,7 +132,7 @@ static void embedding_backward(Stream *s, Dtype dtype, float *dtable, const void
     int64_t total = 2;
     while (total < rows) total *= 2;
     uint64_t *keys = (uint64_t *)s->backend->scratch(s, 0, 0, (size_t)total * sizeof *keys);
-    launch(make_keys, cuda_blocks(total, MOST_THREADS), MOST_THREADS, 0, s, keys, ids, rows, total);
+    launch(make_keys, cuda_blocks(total, MOST_THREADS), MOST_THREADS, 0, s, keys, ids, rows, padding, total);
     sort(s, keys, total);
     with_dtype(dtype, [&](auto zero) {
         typedef decltype(zero) T;

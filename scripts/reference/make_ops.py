@@ -259,6 +259,10 @@ def elementwise():
     c = Case("embedding")
     ids = c.ints("ids", [4, 0, 16, 4, 4, 9, 0, 16, 1, 12, 4])
     c.finish(c.normal("weight", 17, 13)[ids])
+    c = Case("embedding_padding")  # the row that pads has no gradient
+    ids = c.ints("ids", [4, 0, 16, 4, 4, 9, 0, 16, 1, 12, 4])
+    c.attrs(padding=4)
+    c.finish(F.embedding(ids, c.normal("weight", 17, 13), padding_idx=4))
     c = Case("embedding_positions")  # wte[ids] + wpe[position_ids]
     ids, positions = c.ints("ids", [4, 0, 16, 4, 4, 9, 0]), c.ints("position_ids", [0, 1, 2, 0, 0, 1, 2])
     c.finish(c.normal("weight", 17, 13)[ids] + c.normal("position_weight", 5, 13)[positions])

@@ -60,9 +60,12 @@ FD(lora_of_results)
 }
 FD(scaled) { UNUSED_SHAPE; return op_scale(t, in[0], 1.7f); }
 FD(scaled_result) { UNUSED_SHAPE; return op_scale(t, op_linear(t, in[0], in[1], NULL, OUT_IN, ACT_NONE), 1.7f); }
-FD(embedding) { return op_embedding(t, NULL, in[0], fd_ids, s.rows); }
-FD(embedding_onto) { return op_embedding(t, op_embedding(t, NULL, in[0], fd_ids, s.rows), in[1], fd_ids, s.rows); }
-FD(embedding_of_input) { return op_embedding(t, in[1], in[0], fd_ids, s.rows); }
+FD(embedding) { return op_embedding(t, NULL, in[0], fd_ids, s.rows, -1); }
+FD(embedding_onto)
+{
+    return op_embedding(t, op_embedding(t, NULL, in[0], fd_ids, s.rows, -1), in[1], fd_ids, s.rows, -1);
+}
+FD(embedding_of_input) { return op_embedding(t, in[1], in[0], fd_ids, s.rows, -1); }
 FD(sum) { UNUSED_SHAPE; return op_dropout_add(t, in[0], in[1], 0); }
 FD(sum_of_itself) { UNUSED_SHAPE; return op_dropout_add(t, in[0], in[0], 0); }
 FD(dropout_add) { UNUSED_SHAPE; t->op = 3; return op_dropout_add(t, in[0], in[1], 0.4f); }

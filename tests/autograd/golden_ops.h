@@ -84,9 +84,10 @@ static Tensor *run_scale(Case *c) { return op_scale(c->tape, activation(c, "x"),
 static Tensor *run_embedding(Case *c)
 {
     int64_t rows = case_find(c, "in", "ids")->numel;
-    Tensor *y = op_embedding(c->tape, NULL, parameter(c, "weight"), case_ints(c, "ids"), rows);
+    Tensor *y = op_embedding(c->tape, NULL, parameter(c, "weight"), case_ints(c, "ids"), rows,
+                             (int64_t)case_attr(c, "padding", -1));
     Tensor *positions = parameter(c, "position_weight");
-    return positions ? op_embedding(c->tape, y, positions, case_ints(c, "position_ids"), rows) : y;
+    return positions ? op_embedding(c->tape, y, positions, case_ints(c, "position_ids"), rows, -1) : y;
 }
 
 static Tensor *run_dropout(Case *c)

@@ -136,9 +136,9 @@ static void wrong_rms_norm(Stream *s, Dtype d, void *dx, float *dw, const void *
     if (dw) real->scale(s, d, dw, off, hidden);
 }
 static void wrong_embedding(Stream *s, Dtype d, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
-                            int64_t width, int64_t vocab, bool add)
+                            int64_t width, int64_t vocab, int64_t padding, bool add)
 {
-    real->embedding_backward(s, d, dtable, dy, ids, rows - 1, width, vocab, add); /* the last row is forgotten */
+    real->embedding_backward(s, d, dtable, dy, ids, rows - 1, width, vocab, padding, add); /* forgets the last row */
 }
 static void wrong_dropout(Stream *s, Dtype d, void *dx, const void *dy, int64_t rows, int64_t cols,
                           const Dropout *numbers, bool add)

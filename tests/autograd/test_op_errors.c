@@ -85,8 +85,8 @@ static void arguments_that_do_not_fit_are_the_tapes_error(void **state)
     REFUSED(p, "rms_norm", "x [5, 7], weight [6]", op_rms_norm(t, &p->y, &p->row, 1e-5f, 0));
     REFUSED(p, "lora", "x [5, 6], a [", op_lora(t, &p->y, &p->x, &p->weight, &p->weight, 1));
     REFUSED(p, "scale", "input 0 is missing", op_scale(t, NULL, 2));
-    REFUSED(p, "embedding", "onto [5, 7]", op_embedding(t, &p->y, &p->weight, zeros, 5));
-    REFUSED(p, "embedding", "rows 5", op_embedding(t, &p->small, &p->weight, zeros, 5));
+    REFUSED(p, "embedding", "onto [5, 7]", op_embedding(t, &p->y, &p->weight, zeros, 5, -1));
+    REFUSED(p, "embedding", "rows 5", op_embedding(t, &p->small, &p->weight, zeros, 5, -1));
     REFUSED(p, "dropout_add", "residual [5, 7]", op_dropout_add(t, &p->x, &p->y, 0));
     REFUSED(p, "attention", "heads do not divide", op_attention(t, &p->wide, &p->wide, &p->wide, &odd));
     REFUSED(p, "attention", "heads do not divide", op_attention(t, &p->wide, &p->wide, &p->wide, &none));
@@ -109,7 +109,7 @@ static void null_gives_null_and_the_first_error_stays(void **state)
     assert_null(op_gated(t, &p->x, NULL, ACT_SILU));
     assert_null(op_layer_norm(t, &p->x, NULL, NULL, 0));
     assert_null(op_rms_norm(t, NULL, &p->row, 0, 0));
-    assert_null(op_embedding(t, NULL, NULL, zeros, 5));
+    assert_null(op_embedding(t, NULL, NULL, zeros, 5, -1));
     assert_null(op_dropout_add(t, NULL, &p->x, 0));
     assert_null(op_attention(t, &p->x, NULL, &p->x, &attention_spec));
     assert_null(op_rope(t, NULL, p->data, p->data, 1, 6, 6));
@@ -124,7 +124,7 @@ static void null_gives_null_and_the_first_error_stays(void **state)
     REFUSED(p, "gated", "input 1 is missing", op_gated(t, &p->x, NULL, ACT_SILU));
     REFUSED(p, "layer_norm", "input 1 is missing", op_layer_norm(t, &p->x, NULL, NULL, 0));
     REFUSED(p, "rms_norm", "input 0 is missing", op_rms_norm(t, NULL, &p->row, 0, 0));
-    REFUSED(p, "embedding", "input 0 is missing", op_embedding(t, NULL, NULL, zeros, 5));
+    REFUSED(p, "embedding", "input 0 is missing", op_embedding(t, NULL, NULL, zeros, 5, -1));
     REFUSED(p, "dropout_add", "input 0 is missing", op_dropout_add(t, NULL, &p->x, 0));
     REFUSED(p, "attention", "input 1 is missing", op_attention(t, &p->x, NULL, &p->x, &attention_spec));
     REFUSED(p, "rope", "input 0 is missing", op_rope(t, NULL, p->data, p->data, 1, 6, 6));

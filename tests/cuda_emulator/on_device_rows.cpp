@@ -69,11 +69,12 @@ static void embedding_forward(Stream *s, Dtype d, void *y, const void *table, co
 }
 
 static void embedding_backward(Stream *s, Dtype d, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
-                               int64_t width, int64_t vocab, bool accumulate)
+                               int64_t width, int64_t vocab, int64_t padding, bool accumulate)
 {
     Call c(s, d);
     c.raw_out(dtable, vocab * width * 4), c.in(dy, rows * width), c.raw_in(ids, rows * 4), c.place();
-    kernels_cuda()->embedding_backward(s, c.dtype(), c.at(dtable), c.at(dy), c.at(ids), rows, width, vocab, accumulate);
+    kernels_cuda()->embedding_backward(s, c.dtype(), c.at(dtable), c.at(dy), c.at(ids), rows, width, vocab, padding,
+                                       accumulate);
 }
 
 static void dropout_add_forward(Stream *s, Dtype d, void *y, const void *x, const void *residual, int64_t rows,

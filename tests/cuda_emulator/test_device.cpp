@@ -201,7 +201,7 @@ static void memory_that_runs_out_is_an_error_of_the_stream(void **)
     kernels_cuda()->copy(s, x, host, sizeof host);
     kernels_cuda()->copy(s, ids, zeros, sizeof zeros);
     emu::fail_allocation_after(1);
-    kernels_cuda()->embedding_backward(s, DTYPE_F32, table, x, ids, 10, 30, 10, false);
+    kernels_cuda()->embedding_backward(s, DTYPE_F32, table, x, ids, 10, 30, 10, -1, false);
     stream_sync(s);
     assert_true(stream_failed(s));
     assert_non_null(strstr(stream_message(s), "scratch memory: out of memory"));
@@ -209,7 +209,7 @@ static void memory_that_runs_out_is_an_error_of_the_stream(void **)
     emu::fail_allocation_after(1);
     assert_null(stream_allocate(s, 100));
     assert_false(stream_failed(s));
-    kernels_cuda()->embedding_backward(s, DTYPE_F32, table, x, ids, 10, 30, 10, false);
+    kernels_cuda()->embedding_backward(s, DTYPE_F32, table, x, ids, 10, 30, 10, -1, false);
     kernels_cuda()->copy(s, out, table, sizeof out);
     stream_sync(s);
     assert_true(!stream_failed(s) && out[0] == 10);

@@ -149,9 +149,9 @@ static void embedding_backward_sorts_more_than_a_block(void **)
         std::vector<int32_t> ids((size_t)rows);
         for (int64_t i = 0; i < rows; i++) ids[(size_t)i] = (int32_t)(i * i % 1009 % vocab);
         Floats dy = numbers(rows * width, 1), d = numbers(vocab * width, 2), d2(d);
-        k_cpu->embedding_backward(cpu, DTYPE_F32, &d[0], &dy[0], &ids[0], rows, width, vocab, true);
+        k_cpu->embedding_backward(cpu, DTYPE_F32, &d[0], &dy[0], &ids[0], rows, width, vocab, 7, true);
         launched();
-        k->embedding_backward(device, DTYPE_F32, &d2[0], &dy[0], &ids[0], rows, width, vocab, true);
+        k->embedding_backward(device, DTYPE_F32, &d2[0], &dy[0], &ids[0], rows, width, vocab, 7, true);
         if (rows > 4096) assert_launched("sort_pass");
         assert_close("dtable", d2, d, 0); /* the same order */
     }

@@ -156,7 +156,7 @@ WORK(dropout_backward)
 WORK(embedding_forward) { b->k->embedding_forward(b->s, b->dtype, b->c, b->a, b->ids, b->n.rows, b->n.hidden, false); }
 WORK(embedding_backward)
 {
-    b->k->embedding_backward(b->s, b->dtype, b->g, b->a, b->ids, b->n.rows, b->n.hidden, b->n.vocab, true);
+    b->k->embedding_backward(b->s, b->dtype, b->g, b->a, b->ids, b->n.rows, b->n.hidden, b->n.vocab, -1, true);
 }
 FLOOR(embedding_backward_bytes, HIDDEN *(E(b) + 8)) /* rows of the table that ids name: at most as many as ids */
 

@@ -49,9 +49,12 @@ static void backward_adds_in_the_order_of_the_tokens(void **state)
                     float *dy = numbers(h->rows * h->width, 1), *d = accumulate ? numbers(n, 4) : rubbish(n);
                     float *want = accumulate ? copy_of(d, n) : calloc((size_t)n + 1, sizeof *want);
                     int32_t *ids = some_ids(h->rows, h->vocab, 2);
+                    int64_t padding = threads == 2 ? h->vocab / 2 : -1;
                     for (int64_t r = 0; r < h->rows; r++)
-                        for (int64_t j = 0; j < h->width; j++) want[ids[r] * h->width + j] += dy[r * h->width + j];
-                    k->embedding_backward(s, DTYPE_F32, d, dy, ids, h->rows, h->width, h->vocab, accumulate);
+                        for (int64_t j = 0; j < h->width && ids[r] != padding; j++)
+                            want[ids[r] * h->width + j] += dy[r * h->width + j];
+                    k->embedding_backward(s, DTYPE_F32, d, dy, ids, h->rows, h->width, h->vocab, padding,
+                                          accumulate);
                     assert_same_bits("dtable", d, want, n);
                     free(dy), free(d), free(want), free(ids);
                     stream_free(s);

@@ -75,6 +75,29 @@ static void configs_that_cannot_be_honoured_are_refused(void **state)
     }
 }
 
+/* nn.Embedding's padding_idx: 0 when drawn, no gradient from the texts. */
+static void the_row_that_pads_is_not_trained(void **state)
+{
+    (void)state;
+    TestModel m;
+    static const int32_t ids[] = {3, 5, 3, 7}, cu[] = {0, 4};
+    Batch b = test_batch(ids, cu, 1);
+    LossSpec spec = {.scale = 1};
+    test_model_draw(&m, "{\"model_type\":\"llama\",\"vocab_size\":9,\"hidden_size\":8,\"num_attention_heads\":2,"
+                        "\"num_hidden_layers\":1,\"intermediate_size\":8,\"pad_token_id\":3}", 1, isa_detect(), 1);
+    const Parameter *p = parameter_find(&m.model->params, "model.embed_tokens.weight");
+    const float *row = (const float *)p->value.data + 24;
+    for (int i = 0; i < 8; i++) assert_true(row[i] == 0 && row[i + 8] != 0);
+    tape_begin(&m.tape, TAPE_TRAIN, &b, 0);
+    Tensor *hidden = model_forward(&m.tape, m.model, &b);
+    Tensor *loss = op_linear_cross_entropy(&m.tape, hidden, &m.model->head->value, b.labels, &spec);
+    assert_ok(tape_backward(&m.tape, loss, NULL));
+    row = (const float *)p->value.grad + 24;
+    for (int i = 0; i < 8; i++) assert_true(row[i] == 0 && row[i + 16] != 0);
+    test_batch_free(&b);
+    test_model_close(&m);
+}
+
 /* What the files on the Hub look like, where it matters. */
 static void sizes_of_known_models(void **state)
 {
@@ -108,6 +131,7 @@ int main(void)
         cmocka_unit_test(logits_loss_and_gradients_equal_transformers),
         cmocka_unit_test(configs_of_transformers_4_give_the_same),
         cmocka_unit_test(configs_that_cannot_be_honoured_are_refused),
+        cmocka_unit_test(the_row_that_pads_is_not_trained),
         cmocka_unit_test(sizes_of_known_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

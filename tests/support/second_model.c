@@ -106,7 +106,7 @@ Status second_model_new(int hidden, int num_layers, int vocab_size, float dropou
         double angle = i / rotary * pow(1e4, -(double)(i % rotary) / rotary);
         m->cos[i] = (float)cos(angle), m->sin[i] = (float)sin(angle);
     }
-    m->embed = embedding_declare(&m->base.params, "embed", vocab_size, hidden, 0.1f);
+    m->embed = embedding_declare(&m->base.params, "embed", vocab_size, hidden, 0.1f, -1);
     m->shared = rms_norm_declare(&m->base.params, "shared", hidden, 1e-6f, 0);
     for (int i = 0; i < num_layers; i++) declare_layer(m, &m->layers[i], i, hidden, dropout);
     m->odd = linear_declare(&m->base.params, "odd", hidden, hidden, true, OUT_IN, 0.1f);

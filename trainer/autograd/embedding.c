@@ -4,6 +4,7 @@
 typedef struct EmbeddingNode {
     Node node; /* in: table, onto */
     const int32_t *ids;
+    int64_t padding;
 } EmbeddingNode;
 
 static void backward(Tape *t, Node *node)
@@ -14,11 +15,11 @@ static void backward(Tape *t, Node *node)
     float *dtable = tape_weight_grad(t, table, &accumulate);
     if (dtable)
         t->k->embedding_backward(t->stream, y->dtype, dtable, y->grad, n->ids, y->rows, y->cols, table->rows,
-                                 accumulate);
+                                 n->padding, accumulate);
     tape_pass_grad(t, y, node->in[1]);
 }
 
-Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, int64_t rows)
+Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, int64_t rows, int64_t padding)
 {
     if (!TAPE_CHECK(t, "embedding", table) || (onto && !TAPE_CHECK(t, "embedding", table, onto))) return NULL;
     if (onto && (onto->rows != rows || onto->cols != table->cols)) {
@@ -29,7 +30,7 @@ Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, i
     Tensor *y = onto ? tape_new_over(t, onto) : tape_new(t, table->dtype, rows, table->cols);
     if (!y) return NULL;
     EmbeddingNode *n = TAPE_PUSH(t, EmbeddingNode, "embedding", backward, NULL, y, table, onto);
-    if (n) n->ids = ids;
+    if (n) n->ids = ids, n->padding = padding;
     t->k->embedding_forward(t->stream, y->dtype, y->data, table->data, ids, rows, table->cols, onto != NULL);
     return y;
 }

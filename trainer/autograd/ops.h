@@ -18,8 +18,9 @@ Tensor *op_layer_norm(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, float ep
 /* A weight of x's width over some number: as many parts of each row have a norm each (heads). */
 Tensor *op_rms_norm(Tape *t, Tensor *x, Tensor *weight, float eps, float offset);
 
-/* table[ids] (+ onto, which is consumed; may be NULL): ids [T] in the table's rows. */
-Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, int64_t rows);
+/* table[ids] (+ onto, which is consumed; may be NULL): ids [T] in the table's rows. The row `padding` (-1: none) gets
+ * no gradient here, as torch's Embedding. */
+Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, int64_t rows, int64_t padding);
 /* residual + dropout(x, p); x is consumed; residual may be NULL. p = 0: a plain sum. */
 Tensor *op_dropout_add(Tape *t, Tensor *x, Tensor *residual, float p);
 

@@ -27,6 +27,21 @@ done:
     return st;
 }
 
+/* torch counts a negative row from the end. */
+static Status read_padding(Model *m, const char *where, int64_t fallback, int64_t *out)
+{
+    Status st = OK;
+    const cJSON *given = cJSON_GetObjectItemCaseSensitive(m->config, "pad_token_id");
+    *out = -1;
+    if (given ? cJSON_IsNull(given) : fallback < 0) return OK;
+    TRY(json_int_or(m->config, where, "pad_token_id", fallback, out));
+    if (*out < 0) *out += m->vocab_size;
+    if (*out < 0 || *out >= m->vocab_size)
+        RAISE(FORMAT, "%s: `pad_token_id` is beyond the vocabulary of %lld", where, (long long)m->vocab_size);
+done:
+    return st;
+}
+
 Status decoder_config_read(Model *m, const char *where, const DecoderDefaults *d, DecoderSpec *s)
 {
     Status st = OK;
@@ -47,6 +62,7 @@ Status decoder_config_read(Model *m, const char *where, const DecoderDefaults *d
     if (m->num_layers > MOST_LAYERS)
         RAISE(UNSUPPORTED, "%s: num_hidden_layers is %lld; hone takes up to %d", where, (long long)m->num_layers,
               MOST_LAYERS);
+    TRY(read_padding(m, where, d->pads ? 0 : -1, &s->padding));
     TRY(read_heads(m, where, d, s));
     TRY(rope_config_read(m, where, s->head_dim, &s->rope));
     s->vocab_size = m->vocab_size, s->num_layers = m->num_layers;

@@ -19,6 +19,7 @@ typedef struct DecoderDefaults {
     int64_t max_positions;
     const char *act_key, *act; /* the key's name, and its value */
     bool tied;
+    bool pads;      /* pad_token_id is 0 where it is missing, else there is none */
     int64_t window; /* of keys that only some types have */
 } DecoderDefaults;
 

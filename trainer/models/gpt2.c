@@ -139,8 +139,8 @@ static Status declare(Model *model, const char *where)
     TRY(json_bool_or(model->config, where, "tie_word_embeddings", true, &tied));
     TRY_NEW(model->arena, m->h, model->num_layers);
     m->embd_pdrop = (float)s.embd_pdrop;
-    m->wte = embedding_declare(ps, "transformer.wte", model->vocab_size, s.embd, (float)s.std);
-    m->wpe = embedding_declare(ps, "transformer.wpe", model->max_positions, s.embd, (float)s.std);
+    m->wte = embedding_declare(ps, "transformer.wte", model->vocab_size, s.embd, (float)s.std, -1);
+    m->wpe = embedding_declare(ps, "transformer.wpe", model->max_positions, s.embd, (float)s.std, -1);
     for (int64_t i = 0; i < model->num_layers; i++) declare_block(ps, &m->h[i], &s, i, model->num_layers);
     m->ln_f = layer_norm_declare(ps, "transformer.ln_f", s.embd, (float)s.eps);
     model->head = tied ? m->wte.weight

@@ -74,7 +74,7 @@ Status decoder_declare(Decoder *d, Parameters *ps, const DecoderSpec *s)
     d->num_layers = s->num_layers;
     d->embedding_scale = s->embedding_scale;
     d->rope = (Rope){.spec = s->rope};
-    d->embedding = embedding_declare(ps, "model.embed_tokens", s->vocab_size, s->hidden, s->std);
+    d->embedding = embedding_declare(ps, "model.embed_tokens", s->vocab_size, s->hidden, s->std, s->padding);
     for (int64_t i = 0; i < s->num_layers; i++) {
         DecoderLayer *l = &d->layers[i];
         *l = (DecoderLayer){.act = s->act, .rope = &d->rope};

@@ -10,6 +10,7 @@
 
 typedef struct DecoderSpec {
     int64_t vocab_size, hidden, inner, num_layers, heads, kv_heads, head_dim;
+    int64_t padding;   /* the token whose embedding is not trained; -1: none */
     float std;         /* of the weights that are drawn */
     float eps, norm_offset;
     Activation act;

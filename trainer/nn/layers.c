@@ -21,7 +21,7 @@ Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out,
                       float std)
 {
     Linear l = {.layout = layout};
-    ParameterSpec weight = {.ndim = 2, .init = {INIT_NORMAL, std}, .decay = true};
+    ParameterSpec weight = {.ndim = 2, .init = {.kind = INIT_NORMAL, .std = std}, .decay = true};
     weight.shape[0] = layout == OUT_IN ? out : in;
     weight.shape[1] = layout == OUT_IN ? in : out;
     l.weight = declare(ps, name, "weight", weight);
@@ -40,7 +40,7 @@ LayerNorm layer_norm_declare(Parameters *ps, const char *name, int64_t hidden, f
 {
     return (LayerNorm){
         .eps = eps,
-        .weight = declare(ps, name, "weight", (ParameterSpec){.ndim = 1, .shape = {hidden}, .init = {INIT_ONE, 0}}),
+        .weight = declare(ps, name, "weight", (ParameterSpec){.ndim = 1, .shape = {hidden}, .init = {.kind = INIT_ONE}}),
         .bias = declare(ps, name, "bias", (ParameterSpec){.ndim = 1, .shape = {hidden}})};
 }
 
@@ -51,7 +51,7 @@ Tensor *layer_norm(Tape *t, const LayerNorm *l, Tensor *x)
 
 RmsNorm rms_norm_declare(Parameters *ps, const char *name, int64_t hidden, float eps, float offset)
 {
-    Init init = {offset > 0 ? INIT_ZERO : INIT_ONE, 0};
+    Init init = {.kind = offset > 0 ? INIT_ZERO : INIT_ONE};
     return (RmsNorm){.eps = eps,
                      .offset = offset,
                      .weight =
@@ -60,17 +60,17 @@ RmsNorm rms_norm_declare(Parameters *ps, const char *name, int64_t hidden, float
 
 Tensor *rms_norm(Tape *t, const RmsNorm *l, Tensor *x) { return op_rms_norm(t, x, view(l->weight), l->eps, l->offset); }
 
-Embedding embedding_declare(Parameters *ps, const char *name, int64_t vocab, int64_t width, float std)
+Embedding embedding_declare(Parameters *ps, const char *name, int64_t vocab, int64_t width, float std,
+                            int64_t padding)
 {
-    return (Embedding){
-        declare(ps, name, "weight",
-                (ParameterSpec){
-                    .ndim = 2, .shape = {vocab, width}, .init = {INIT_NORMAL, std}, .decay = true, .embedding = true})};
+    ParameterSpec weight = {.ndim = 2, .shape = {vocab, width}, .init = {INIT_NORMAL, std, padding + 1},
+                            .decay = true, .embedding = true};
+    return (Embedding){declare(ps, name, "weight", weight), padding};
 }
 
 Tensor *embedding(Tape *t, const Embedding *l, Tensor *onto, const int32_t *ids, int64_t rows)
 {
-    return op_embedding(t, onto, view(l->weight), ids, rows);
+    return op_embedding(t, onto, view(l->weight), ids, rows, l->padding);
 }
 
 Tensor *attention(Tape *t, const Attention *a, Tensor *q, Tensor *k, Tensor *v)

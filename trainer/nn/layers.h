@@ -31,8 +31,10 @@ Tensor *rms_norm(Tape *t, const RmsNorm *l, Tensor *x);
 
 typedef struct Embedding {
     Parameter *weight;
+    int64_t padding; /* the row that is 0 at first and gets no gradient; -1: none */
 } Embedding;
-Embedding embedding_declare(Parameters *ps, const char *name, int64_t vocab, int64_t width, float std);
+Embedding embedding_declare(Parameters *ps, const char *name, int64_t vocab, int64_t width, float std,
+                            int64_t padding);
 /* onto: NULL, or what the rows are added to (consumed). */
 Tensor *embedding(Tape *t, const Embedding *l, Tensor *onto, const int32_t *ids, int64_t rows);
 

@@ -134,6 +134,8 @@ void parameter_draw(Parameter *p, uint64_t seed)
         normals(four, seed, name, (uint64_t)i / 4);
         for (int64_t j = i; j < i + 4 && j < p->count; j++) w[j] = four[j - i] * p->spec.init.std;
     }
+    if (p->spec.init.zero_row)
+        memset(w + (p->spec.init.zero_row - 1) * p->value.cols, 0, (size_t)p->value.cols * sizeof *w);
 }
 
 void parameters_begin_update(Parameters *ps)

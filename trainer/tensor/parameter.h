@@ -11,7 +11,11 @@
 #include "trainer/tensor/tensor.h"
 
 typedef enum InitKind { INIT_ZERO, INIT_ONE, INIT_NORMAL } InitKind;
-typedef struct Init { InitKind kind; float std; } Init;
+typedef struct Init {
+    InitKind kind;
+    float std;
+    int64_t zero_row; /* counted from 1: a row that is 0 instead; 0: none */
+} Init;
 
 typedef struct ParameterSpec {
     const char *name;   /* as in the checkpoint; copied */
