@@ -8,8 +8,7 @@
 static const DecoderDefaults defaults = {.vocab_size = 256000, .hidden = 2304, .inner = 9216, .num_layers = 26,
                                          .heads = 8, .kv_heads = 4, .head_dim = 256, .max_positions = 8192,
                                          .act_key = "hidden_activation", .act = "gelu_pytorch_tanh",
-                                         .tied = true, .pads = true,
-                                         .window = 4096};
+                                         .tied = true, .pads = true, .window = 4096};
 
 static bool slides(int64_t layer, int64_t from) { return (void)from, layer % 2 == 0; }
 

@@ -40,7 +40,8 @@ LayerNorm layer_norm_declare(Parameters *ps, const char *name, int64_t hidden, f
 {
     return (LayerNorm){
         .eps = eps,
-        .weight = declare(ps, name, "weight", (ParameterSpec){.ndim = 1, .shape = {hidden}, .init = {.kind = INIT_ONE}}),
+        .weight =
+            declare(ps, name, "weight", (ParameterSpec){.ndim = 1, .shape = {hidden}, .init = {.kind = INIT_ONE}}),
         .bias = declare(ps, name, "bias", (ParameterSpec){.ndim = 1, .shape = {hidden}})};
 }
 
