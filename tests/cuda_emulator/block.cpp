@@ -125,7 +125,8 @@ static std::string where(const Thread *t)
         break;
     case State::WARP_WAIT:
         snprintf(text, sizeof text, "thread (%u,%u,%u), lane %u, waits at the %s of %s:%d for the lanes of mask 0x%08x",
-                 t->index.x, t->index.y, t->index.z, t->linear % WARP, ops[(int)t->op], file, t->line, t->mask);
+                 t->index.x, t->index.y, t->index.z, t->linear % WARP,
+                 t->op == WarpOp::TOGETHER ? t->together_name : ops[(int)t->op], file, t->line, t->mask);
         break;
     default:
         snprintf(text, sizeof text, "thread (%u,%u,%u) runs", t->index.x, t->index.y, t->index.z);

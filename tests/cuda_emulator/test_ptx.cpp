@@ -1,6 +1,6 @@
 /* The inline assembly of mma.cuh: nvcc compiles wrappers.cu to PTX, an interpreter of PTX runs it, and the twins, run
  * by the emulator from the same source, give the same. Without nvcc that part is skipped. The twins alone are compared
- * with products in double of matrices laid out here. */
+ * with products in double of matrices laid out here; test_bugs_tensor.cpp is about misuse. */
 #include <cmath>
 #include <cstdarg>
 #include <cstddef>
@@ -10,12 +10,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <functional>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include <sys/wait.h>
 #include <unistd.h>
 
 extern "C" {
@@ -239,105 +237,6 @@ static void f16_values_of_all_kinds_are_widened(void **)
     }
 }
 
-/* ---- what a copy may not do ------------------------------ */
-static __global__ void reads_too_early(const uint4 *in, uint32_t *out)
-{
-    SHARED(uint4, room, [32]);
-    copy_async(room + threadIdx.x, in + threadIdx.x, 16);
-    copy_commit();
-    out[threadIdx.x] = room[threadIdx.x].x;
-    copy_wait<0>();
-}
-
-static __global__ void never_waits(const uint4 *in, uint32_t *)
-{
-    SHARED(uint4, room, [32]);
-    copy_async(room + threadIdx.x, in + threadIdx.x, 16);
-    copy_commit();
-}
-
-static __global__ void half_a_warp(const uint4 *, uint32_t *out)
-{
-    float c[4] = {};
-    uint32_t a[4] = {};
-    if (threadIdx.x < 16) mma<__half>(c, a, 0, 0);
-    out[threadIdx.x] = __float_as_uint(c[0]);
-}
-
-static __global__ void different_places(const uint4 *, uint32_t *out)
-{
-    SHARED(uint4, room, [32]);
-    float c[4] = {};
-    uint32_t a[4] = {};
-    room[threadIdx.x] = make_uint4(0, 0, 0, 0);
-    __syncthreads();
-    if (threadIdx.x < 16)
-        mma<__half>(c, a, 0, 0);
-    else
-        load_matrices(a, room + threadIdx.x);
-    out[threadIdx.x] = a[0];
-}
-
-static __global__ void misaligned(const uint4 *in, uint32_t *)
-{
-    SHARED(uint4, room, [33]);
-    copy_async(reinterpret_cast<char *>(room) + 8, in, 16);
-    copy_commit();
-    copy_wait<0>();
-}
-
-typedef void (*Wrong)(const uint4 *, uint32_t *);
-
-static uint32_t run_wrong(Wrong kernel, unsigned threads)
-{
-    uint32_t first = 0;
-    uint4 *from = (uint4 *)stream_allocate(s, 1024);
-    uint32_t *to = (uint32_t *)stream_allocate(s, 1024);
-    kernels_cuda()->fill_zero(s, from, 1024);
-    launch(kernel, 1, threads, 0, s, from, to);
-    kernels_cuda()->copy(s, &first, to, 4);
-    stream_sync(s);
-    return first;
-}
-
-/* What a child that runs it says before it dies. */
-static std::string report_of(Wrong kernel, unsigned threads)
-{
-    int fds[2], status;
-    assert_int_equal(pipe(fds), 0);
-    fflush(stdout), fflush(stderr);
-    pid_t child = fork();
-    if (!child) {
-        dup2(fds[1], 2), close(fds[0]);
-        run_wrong(kernel, threads);
-        _exit(0);
-    }
-    close(fds[1]);
-    std::string text;
-    char part[512];
-    for (ssize_t n; (n = read(fds[0], part, sizeof part)) > 0;) text.append(part, (size_t)n);
-    close(fds[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status));
-    return text;
-}
-
-static void assert_reports(Wrong kernel, unsigned threads, const char *what)
-{
-    std::string text = report_of(kernel, threads);
-    if (text.find(what) == std::string::npos) fail_msg("not `%s` but\n%s", what, text.c_str());
-}
-
-static void misuse_is_reported(void **)
-{
-    assert_int_equal(run_wrong(reads_too_early, 32), 0xFFF7FFF7u);
-    assert_reports(never_waits, 32, "without waiting for 1 of its cp.async copies");
-    assert_reports(half_a_warp, 32, "has returned");
-    assert_reports(half_a_warp, 16, "its warp has not all of its lanes");
-    assert_reports(different_places, 32, "deadlock");
-    assert_reports(misaligned, 1, "misaligned");
-}
-
 /* ---- nvcc ------------------------------ */
 static std::string text_of(const std::string &path)
 {
@@ -383,9 +282,11 @@ static int end(void **) { return stream_free(s), 0; }
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mma_is_the_product),     cmocka_unit_test(f16_values_of_all_kinds_are_widened),
-        cmocka_unit_test(misuse_is_reported),     cmocka_unit_test(the_instruction_does_what_its_twin_does),
-        cmocka_unit_test(wrong_assembly_is_told), cmocka_unit_test(what_the_interpreter_does_not_know_is_an_error),
+        cmocka_unit_test(mma_is_the_product),
+        cmocka_unit_test(f16_values_of_all_kinds_are_widened),
+        cmocka_unit_test(the_instruction_does_what_its_twin_does),
+        cmocka_unit_test(wrong_assembly_is_told),
+        cmocka_unit_test(what_the_interpreter_does_not_know_is_an_error),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
