@@ -60,7 +60,7 @@ function(hone_cuda_library)
   file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/cuda)
   set(library ${PROJECT_BINARY_DIR}/libhone_cuda.so)
   add_custom_command(OUTPUT ${library} DEPENDS ${objects} COMMENT "libhone_cuda.so" VERBATIM
-    COMMAND ${HONE_NVCC} -shared -cudart shared ${objects} -o ${library} -lcublasLt)
+    COMMAND ${HONE_NVCC} -shared -cudart shared -Xlinker --no-undefined ${objects} -o ${library} -lcublasLt -ldl -lpthread)
   add_custom_target(hone_cuda ALL DEPENDS ${library})
 endfunction()
 

@@ -43,7 +43,7 @@ static Stream *beside(Stream *s, char why[DEVICE_WHY_BYTES])
         cuda_ok(queue, cudaStreamCreateWithPriority(&q->queue, cudaStreamNonBlocking, highest), "cudaStreamCreate"))
         return queue;
     snprintf(why, DEVICE_WHY_BYTES, "%s", queue->message);
-    stream_free(queue);
+    queue->backend->free(queue);
     return nullptr;
 }
 
