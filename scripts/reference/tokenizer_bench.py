@@ -39,7 +39,8 @@ def hone(bench, tokenizer, texts, threads, offsets):
 
 def main():
     bench, texts = sys.argv[1:3]
-    print("%-24s %7s %7s %10s %10s %6s, by processor time" % ("tokenizer", "threads", "offsets", "hone", "library", "times"))
+    titles = ("tokenizer", "threads", "offsets", "hone", "library", "times")
+    print("%-24s %7s %7s %10s %10s %6s, by processor time" % titles)
     for tokenizer in sys.argv[3:]:
         for threads in (1, 2):
             for offsets in (False, True):
@@ -51,7 +52,8 @@ def main():
                     assert mine[2] == theirs[2], (tokenizer, mine, theirs)
                 name = os.path.basename(tokenizer)
                 rates = (best[0], best[2], best[0] / best[2], best[1], best[3], best[1] / best[3])
-                print("%-24s %7d %7s %10.1f %10.1f %6.1f %10.1f %10.1f %6.1f" % (name, threads, offsets, *rates), flush=True)
+                row = "%-24s %7d %7s" % (name, threads, offsets)
+                print(row + " %10.1f %10.1f %6.1f %10.1f %10.1f %6.1f" % rates, flush=True)
 
 
 if __name__ == "__main__":

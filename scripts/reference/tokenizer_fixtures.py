@@ -29,7 +29,14 @@ SHIPPED = [
     "characters_bytes",
     "characters_fused",
     "partial_bytes",
+    "llama2",
+    "tinyllama",
+    "gemma",
+    "letters",
+    "metaspace_late",
+    "smollm",
 ]
+WINDOWED = ["llama2", "letters", "metaspace_late", "roberta"]
 
 TRICKY = [
     "",
@@ -163,6 +170,42 @@ def pairs(tokenizer):
     return out
 
 
+LONG = "It was caf\u00e9 \u65e5\u672c, 1,274 <s> the  end"
+
+
+def column(e):
+    words = [-1 if w is None else w for w in e.word_ids]
+    mask = e.special_tokens_mask
+    return {"ids": e.ids, "offsets": flat(e.offsets), "type_ids": e.type_ids, "word_ids": words, "mask": mask}
+
+
+def windows(tokenizer):
+    """Truncation in all its ways: the first window, then what was left over; null where the library refuses."""
+    out = []
+    for second in (None, "the harbour, he'd"):
+        for special in (True, False):
+            added = tokenizer.num_special_tokens_to_add(second is not None) if special else 0
+            for length, stride, strategy, side in (
+                (added + 9, 0, "longest_first", "right"),
+                (added + 12, 2, "longest_first", "left"),
+                (added + 20, 2, "only_first", "right"),
+                (added + 31, 3, "only_second", "left"),
+                (added + 7, 0, "only_first", "right"),
+                (added, 0, "longest_first", "right"),
+                (added + 500, 7, "longest_first", "right"),
+            ):
+                tokenizer.enable_truncation(length, stride=stride, strategy=strategy, direction=side)
+                try:
+                    e = tokenizer.encode(LONG, second, add_special_tokens=special)
+                    wanted = [column(e)] + [column(o) for o in e.overflowing]
+                except BaseException:  # it panics, too
+                    wanted = None
+                tokenizer.no_truncation()
+                case = {"special": special, "max_length": length, "stride": stride, "strategy": strategy, "side": side}
+                out.append({"first": LONG, "second": second, **case, "windows": wanted})
+    return out
+
+
 def main():
     assert tokenizers.__version__ == "0.23.3"
     shutil.rmtree(OUT, ignore_errors=True)
@@ -174,6 +217,9 @@ def main():
         write(os.path.join(name, "cases.json"), cases(tokenizer, name))
     write("roberta/pairs.json", pairs(MODELS["roberta"]()))
     write("llama3/pairs.json", pairs(MODELS["llama3"]()))
+    for name in WINDOWED:
+        tokenizer = tokenizers.Tokenizer.from_file(os.path.join(OUT, name, "tokenizer.json"))
+        write(name + "/windows.json", windows(tokenizer))
     write("patterns.json", patterns())
     end = "<|endoftext|>"
     write(

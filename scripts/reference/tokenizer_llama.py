@@ -15,9 +15,8 @@ def sentencepiece(text, vocab_size, across=False, bytes_missing=(), **options):
     t.normalizer = normalizers.Replace(" ", SPACE)
     lines = [line for line in text.split("\n") if line] + ["  " + w for w in text.split()[:80]] + ["1" * 40, " " * 40]
     special = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256) if b not in bytes_missing]
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size + len(special), special_tokens=special, limit_alphabet=120, show_progress=False
-    )
+    size = vocab_size + len(special)  # without limit_alphabet: among equals it takes any
+    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False)
     t.train_from_iterator(lines, trainer)
     model = json.loads(t.to_str())["model"]
     if SPACE not in model["vocab"]:
@@ -158,23 +157,27 @@ def some(rng, choices, most):
 def random_normalizers(rng):
     n = normalizers
     return some(rng, [
-        n.NFC, n.NFD, n.NFKC, n.NFKD, n.Lowercase, n.StripAccents, lambda: n.Strip(rng.random() < 0.6, rng.random() < 0.6),
+        n.NFC, n.NFD, n.NFKC, n.NFKD, n.Lowercase, n.StripAccents,
+        lambda: n.Strip(rng.random() < 0.6, rng.random() < 0.6),
         lambda: n.Prepend(rng.choice([SPACE, "_ ", "é", "ab"])), lambda: n.Replace(" ", rng.choice([SPACE, "", "__"])),
         lambda: n.Replace(rng.choice(["th", "e", "\n", "日"]), rng.choice(["", "x", " ", "日本", "e\u0301"])),
-        lambda: n.Replace(Regex(rng.choice([r"\s+", r"[aeiou]{2}", r"\d", r"\p{Lu}\p{Ll}*", "(?<=t)h"])), rng.choice(["", " ", "Ω"])),
+        lambda: n.Replace(Regex(rng.choice([r"\s+", r"[aeiou]{2}", r"\d", r"\p{Lu}\p{Ll}*", "(?<=t)h"])),
+                          rng.choice(["", " ", "Ω"])),
     ], 4)  # fmt: skip
 
 
 def random_pre_tokenizers(rng):
     p = pre_tokenizers
+    flag = lambda: rng.random() < 0.5  # noqa: E731
     behaviors = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
     return some(rng, [
         lambda: p.ByteLevel(add_prefix_space=rng.random() < 0.5, use_regex=rng.random() < 0.5),
         lambda: p.Digits(rng.random() < 0.5), lambda: p.Punctuation(rng.choice(behaviors)), p.Whitespace,
         p.WhitespaceSplit, p.BertPreTokenizer,
-        lambda: p.Metaspace(rng.choice([SPACE, "_", "é"]), rng.choice(["always", "first", "never"]), rng.random() < 0.5),
+        lambda: p.Metaspace(rng.choice([SPACE, "_", "é"]), rng.choice(["always", "first", "never"]), flag()),
         lambda: p.Split(rng.choice([" ", "th", "\n", SPACE]), rng.choice(behaviors), rng.random() < 0.3),
-        lambda: p.Split(Regex(rng.choice([r"\s+", r"\w+", r"\p{N}{1,3}", r".\b", "e*"])), rng.choice(behaviors), rng.random() < 0.3),
+        lambda: p.Split(Regex(rng.choice([r"\s+", r"\w+", r"\p{N}{1,3}", r".\b", "e*"])),
+                        rng.choice(behaviors), flag()),
     ], 3)  # fmt: skip
 
 
@@ -205,7 +208,8 @@ def random_tokenizer(rng, bases):
         processors.TemplateProcessing(single=a, pair=b, special_tokens=ids)
         for a, b in (("$A", "$A $B"), ("<s> $A", "$B:1 </s> $A:0"), ("<s>:3 $A:2 </s>", "<s> $A <s>:1 $B:1 </s>:1")))
     ])  # fmt: skip
-    trims = [processors.ByteLevel(trim_offsets=True, add_prefix_space=rng.random() < 0.5) for _ in range(rng.randrange(3))]
+    flags = [rng.random() < 0.5 for _ in range(rng.randrange(3))]
+    trims = [processors.ByteLevel(trim_offsets=True, add_prefix_space=flag) for flag in flags]
     steps = trims[:1] + ([join] if join else []) + trims[1:]
     if steps:
         t.post_processor = processors.Sequence(steps)

@@ -14,6 +14,9 @@ static const struct Kind {
     {FIXTURES "/tokenizer/llama3", true},         {FIXTURES "/tokenizer/o200k", true},
     {FIXTURES "/tokenizer/qwen2", false},         {FIXTURES "/tokenizer/characters_bytes", false},
     {FIXTURES "/tokenizer/added_flags", false},
+    {FIXTURES "/tokenizer/llama2", false},        {FIXTURES "/tokenizer/tinyllama", false},
+    {FIXTURES "/tokenizer/gemma", false},         {FIXTURES "/tokenizer/letters", false},
+    {FIXTURES "/tokenizer/metaspace_late", false}, {FIXTURES "/tokenizer/smollm", true},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -47,6 +50,24 @@ static void check_decoding(const Tokenizer *t, const Encoding *e, const char *te
     text_free(&whole), text_free(&stream);
 }
 
+/* Windows lie within the whole: every one no longer than asked, all tokens of the text in some window. */
+static void check_windows(const Tokenizer *t, const Encoding *whole, const char *text, size_t size)
+{
+    Encoding e = {0};
+    Truncation cut = {.max_length = 1 + (int64_t)(size % 7), .stride = (int64_t)(size % 3), .left = size & 1};
+    EncodeInput input = {.text = text, .size = size, .truncation = &cut};
+    if (cut.stride >= cut.max_length) cut.stride = 0;
+    FUZZ_CHECK(tokenizer_encode_input(t, &input, ENCODE_OFFSETS | ENCODE_WORD_IDS, &e) == OK);
+    int64_t windows = e.windows, tokens = 0;
+    for (int64_t i = 0; i < windows; i++) {
+        FUZZ_CHECK(encoding_window(t, i, &e) == OK);
+        FUZZ_CHECK(e.count <= cut.max_length);
+        tokens += e.count - (i ? cut.stride : 0);
+    }
+    FUZZ_CHECK(tokens == whole->count);
+    encoding_free(&e);
+}
+
 static void try_text(int kind, const char *text, size_t size)
 {
     const Tokenizer *t = tokenizers[kind];
@@ -67,6 +88,7 @@ static void try_text(int kind, const char *text, size_t size)
     FUZZ_CHECK(tokenizer_encode(t, text, size, ENCODE_OFFSETS, &fresh) == OK);
     same(e, &fresh);
     check_decoding(t, e, text, size, kinds[kind].keeps_bytes);
+    check_windows(t, e, text, size);
     encoding_free(&fresh);
 }
 

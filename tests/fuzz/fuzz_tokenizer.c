@@ -34,6 +34,12 @@ static void try_text(const Tokenizer *t, const char *text, size_t size, Encoding
     CHECK(utf8_valid_bytes(decoded.data ? decoded.data : "", decoded.size) == decoded.size);
     text_free(&decoded);
     CHECK(tokenizer_encode_pair(t, text, size, "b", 1, flags, e) == OK || *status_message());
+    Truncation cut = {.max_length = 6, .stride = 1, .left = size & 1};
+    EncodeInput input = {text, "ab b", size, 4, &cut};
+    st = tokenizer_encode_input(t, &input, flags | ENCODE_WORD_IDS | ENCODE_SEQUENCE_IDS, e);
+    CHECK(st == OK || *status_message());
+    for (int64_t i = 0, n = e->windows < 50 ? e->windows : 50; i < n && !st; i++)
+        CHECK(encoding_window(t, i, e) == OK || strstr(status_message(), "twice"));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,6 +1,7 @@
 /* How fast texts become ids: bench_tokenizer_tokenize TOKENIZER.json TEXTS [threads [rounds [offsets]]], built with
- * -DHONE_BENCH=ON. Each line of TEXTS is a text; threads take them in hundreds. Prints millions of bytes a second of the
- * best round, the same by processor time (which tells more where others use the machine), and tokens. scripts/reference/tokenizer_bench.py runs it beside the tokenizers library. */
+ * -DHONE_BENCH=ON. Each line of TEXTS is a text; threads take them in hundreds. Prints millions of bytes a second of
+ * the best round, the same by processor time (which tells more where others use the machine), and tokens.
+ * scripts/reference/tokenizer_bench.py runs it beside the tokenizers library. */
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>

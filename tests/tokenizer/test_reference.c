@@ -123,6 +123,12 @@ CASES(o200k)
 CASES(characters_bytes)
 CASES(characters_fused)
 CASES(partial_bytes)
+CASES(llama2)
+CASES(tinyllama)
+CASES(gemma)
+CASES(letters)
+CASES(metaspace_late)
+CASES(smollm)
 
 static void check_pairs(const char *name)
 {
@@ -150,6 +156,77 @@ static void pairs_and_their_type_ids_equal_the_library(void **state)
     (void)state;
     check_pairs("roberta");
     check_pairs("llama3");
+}
+
+enum { EVERYTHING = ENCODE_OFFSETS | ENCODE_TYPE_IDS | ENCODE_WORD_IDS | ENCODE_SEQUENCE_IDS };
+
+static void assert_window(const char *name, const Encoding *e, const cJSON *wanted)
+{
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(wanted, "type_ids")->child,
+                *word = cJSON_GetObjectItemCaseSensitive(wanted, "word_ids")->child,
+                *mask = cJSON_GetObjectItemCaseSensitive(wanted, "mask")->child;
+    assert_ids(name, "a window", e, cJSON_GetObjectItemCaseSensitive(wanted, "ids"));
+    assert_offsets(name, "a window", e, cJSON_GetObjectItemCaseSensitive(wanted, "offsets"));
+    for (int64_t i = 0; i < e->count; i++, type = type->next, word = word->next, mask = mask->next) {
+        assert_int_equal(e->type_ids[i], type->valueint);
+        assert_int_equal(e->word_ids[i], word->valueint);
+        assert_int_equal(e->sequence_ids[i] < 0, mask->valueint);
+    }
+}
+
+static int64_t number_of(const cJSON *object, const char *key)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, key)->valueint;
+}
+
+/* Every window, and the first again; a refusal where the library refuses. */
+static void check_windows(const char *name)
+{
+    static const char *const strategies[] = {"longest_first", "only_first", "only_second"};
+    Tokenizer *t = load(name);
+    cJSON *cases = read_json(name, "windows.json"), *c, *window;
+    Encoding e = {0};
+    int left_over = 0;
+    cJSON_ArrayForEach (c, cases) {
+        const char *first = text_of(c, "first"), *second = text_of(c, "second");
+        const cJSON *windows = cJSON_GetObjectItemCaseSensitive(c, "windows");
+        bool special = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(c, "special"));
+        Truncation cut = {.max_length = number_of(c, "max_length"), .stride = number_of(c, "stride")};
+        while (strcmp(strategies[cut.strategy], text_of(c, "strategy"))) cut.strategy++;
+        cut.left = !strcmp(text_of(c, "side"), "left");
+        EncodeInput input = {first, second, strlen(first), second ? strlen(second) : 0, &cut};
+        Status st = tokenizer_encode_input(t, &input, EVERYTHING | (special ? ENCODE_SPECIAL : 0), &e);
+        if (cJSON_IsNull(windows)) {
+            assert_int_equal(st, STATUS_USAGE);
+            assert_true(e.count == 0 && e.windows == 0);
+            continue;
+        }
+        if (st) fail_msg("%s: %s", name, status_message());
+        assert_int_equal(e.windows, cJSON_GetArraySize(windows));
+        int64_t i = 0;
+        cJSON_ArrayForEach (window, windows) {
+            if (encoding_window(t, i++, &e)) fail_msg("%s: %s", name, status_message());
+            assert_window(name, &e, window);
+        }
+        left_over += i > 1;
+        assert_int_equal(encoding_window(t, 0, &e), OK);
+        assert_window(name, &e, windows->child);
+        assert_int_equal(encoding_window(t, i, &e), STATUS_USAGE);
+        assert_int_equal(encoding_window(t, -1, &e), STATUS_USAGE);
+    }
+    assert_true(left_over > 12);
+    encoding_free(&e);
+    cJSON_Delete(cases);
+    tokenizer_free(t);
+}
+
+static void truncation_and_what_is_left_over_equal_the_library(void **state)
+{
+    (void)state;
+    check_windows("llama2");
+    check_windows("letters");
+    check_windows("metaspace_late");
+    check_windows("roberta");
 }
 
 /* A tokenizer that makes one unknown token of every piece. */
@@ -207,7 +284,14 @@ int main(void)
         TEST(characters_bytes),
         TEST(characters_fused),
         TEST(partial_bytes),
+        TEST(llama2),
+        TEST(tinyllama),
+        TEST(gemma),
+        TEST(letters),
+        TEST(metaspace_late),
+        TEST(smollm),
         cmocka_unit_test(pairs_and_their_type_ids_equal_the_library),
+        cmocka_unit_test(truncation_and_what_is_left_over_equal_the_library),
         cmocka_unit_test(patterns_split_as_the_library_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,26 @@ begin=$here/../fixtures/tokenizer/llama3
 first() { "$hone" tokenize --model "$begin" "$@" | sed 's/.*"tokens": \[\("[^"]*"\).*/\1/'; }
 same "special tokens around" '"<|begin_of_text|>"' "$(first x)"
 same "none around" '"x"' "$(first --add_special_tokens false x)"
+pair=$here/../fixtures/tokenizer/roberta
+ids_of() { "$hone" tokenize --model "$pair" "$@" | sed 's/^{"ids": \[\([0-9, ]*\)\],.*/\1/'; }
+same "a pair" "$(ids_of --text_pair b a)" "$(printf '["a", "b"]\n' | ids_of --json)"
+same "truncated to the special tokens and one" 3 "$(ids_of --max_length 3 'a b c' | wc -w)"
+same "what was cut off" '"overflowing": [{"ids": [500, 288, 501]' \
+    "$("$hone" tokenize --model "$pair" --max_length 3 --return_overflowing_tokens 'b a' |
+        grep -o '"overflowing": .{"ids": [^,]*, [^,]*, [^,]*')"
+same "masks, words and types" \
+    '"token_type_ids": [0, 0, 0], "word_ids": [null, 0, null], "special_tokens_mask": [1, 0, 1]}' \
+    "$("$hone" tokenize --model "$pair" --return_token_type_ids --return_word_ids --return_special_tokens_mask a |
+        grep -o '"token_type_ids.*')"
+same "the end of a text" '"a"' "$("$hone" tokenize --model "$pair" --add_special_tokens false --max_length 1 \
+    --truncation_side left 'x ya' | sed 's/.*"tokens": \[\("[^"]*"\).*/\1/')"
+fails "no room" 2 'no room for the 2 tokens' "$hone" tokenize --model "$pair" --max_length 1 x
+fails "a strategy that is none" 2 'longest_first, only_first' "$hone" tokenize --model "$pair" --max_length 5 \
+    --truncation both x
+fails "no length" 2 'max_length' "$hone" tokenize --model "$pair" --truncation only_first x
+fails "a stride without a length" 2 'max_length' "$hone" tokenize --model "$pair" --stride 2 x
+fails "a side that is none" 2 'left or right' "$hone" tokenize --model "$pair" --max_length 5 --truncation_side up x
+fails "three texts" 2 'list of two' "$hone" tokenize --model "$pair" --json '["a", "b", "c"]'
 fails "no model" 2 'model' "$hone" tokenize x
 fails "a model that is not there" 1 '/nonexistent' "$hone" tokenize --model /nonexistent x
 fails "an unknown option" 2 'frobnicate' "${tokenize[@]}" --frobnicate x

@@ -131,7 +131,14 @@ static Status stream_give(DecodeStream *s, bool last, Text *out)
     TRY(tokenizer_decode(s->tokenizer, s->ids, (int64_t)s->count, s->skip_special, &now));
     bool incomplete = now.size >= 3 && !memcmp(now.data + now.size - 3, "\xEF\xBF\xBD", 3);
     if (now.size <= s->prefix.size || (incomplete && !last)) goto done;
-    text_add(out, now.data + s->prefix.size, now.size - s->prefix.size);
+    if (s->prefix.size && memcmp(now.data, s->prefix.data, s->prefix.size)) {
+        /* What was given out would read otherwise now (bytes that are no text: the library stops here): what is new is
+         * read by itself. */
+        now.size = s->prefix.size = 0;
+        TRY(tokenizer_decode(s->tokenizer, s->ids + s->settled, (int64_t)(s->count - s->settled), s->skip_special,
+                             &now));
+    }
+    if (now.size > s->prefix.size) text_add(out, now.data + s->prefix.size, now.size - s->prefix.size);
     memmove(s->ids, s->ids + s->settled, (s->count - s->settled) * sizeof *s->ids);
     s->count -= s->settled;
     s->settled = s->count;

@@ -62,8 +62,7 @@ Status truncate_parts(Part *parts, int count, const Truncation *t, int64_t added
         RAISE(USAGE, "max_length %" PRId64 " has no room for the %" PRId64 " tokens that the tokenizer adds",
               t->max_length, added);
     remove = n[0] + n[1] - most;
-    if (t && (t->stride < 0 || (t->strategy == TRUNCATE_ONLY_SECOND && count < 2)))
-        RAISE(USAGE, t->stride < 0 ? "a stride below 0" : "truncation only_second needs a second text");
+    if (t && t->stride < 0) RAISE(USAGE, "a stride of %" PRId64 " tokens", t->stride);
     if (t && most == 0) {
         n[0] = n[1] = 0;
     } else if (remove > 0 && t->strategy == TRUNCATE_LONGEST_FIRST) {
@@ -72,6 +71,7 @@ Status truncate_parts(Part *parts, int count, const Truncation *t, int64_t added
         else
             n[0] = most;
     } else if (remove > 0) {
+        if (t->strategy == TRUNCATE_ONLY_SECOND && count < 2) RAISE(USAGE, "truncation only_second needs a second text");
         int64_t *target = &n[t->strategy == TRUNCATE_ONLY_SECOND];
         if (*target <= remove)
             RAISE(USAGE, "the %s text has %" PRId64 " tokens, %" PRId64 " would have to go: max_length %" PRId64
