@@ -18,6 +18,7 @@ uint3 block_index;
 dim3 block_dim(1), grid_dim(1);
 const Launch *running;
 const RaceHooks *race_hooks;
+bool race_recording;
 
 static Thread threads[MOST_THREADS];
 static Warp warps[MOST_WARPS];

@@ -136,11 +136,12 @@ struct RaceHooks {
     void (*access)(const void *p, size_t bytes, AccessKind kind, const void *pc);
 };
 extern const RaceHooks *race_hooks;
+extern bool race_recording; /* else accesses are of no interest: asked first, as there are many */
 /* For the emulator's own accesses in a kernel's name (asynchronous copies, matrix loads), which no compiler sees; the
  * thread is `current`. */
 inline void note_access(const void *p, size_t bytes, AccessKind kind, const void *pc)
 {
-    if (race_hooks) race_hooks->access(p, bytes, kind, pc);
+    if (race_recording) race_hooks->access(p, bytes, kind, pc);
 }
 
 /* ---- device memory ------------------------------ */

@@ -59,7 +59,7 @@ struct Page {
 
 std::unordered_map<uintptr_t, Page> &pages = *new std::unordered_map<uintptr_t, Page>;
 Page *cache[CACHE];
-bool inside, recording; /* inside: this file's own accesses, through templates that kernels share with it */
+bool inside; /* inside: this file's own accesses, through templates that kernels share with it */
 
 /* The launch */
 uint32_t blocks_run, first_block, oldest; /* oldest: what is older than this block is over for the memory at hand */
@@ -203,7 +203,7 @@ void note_cell(Cell *cell, const Record *now, uintptr_t address)
 
 void note(const void *p, size_t bytes, Kind kind, const void *pc)
 {
-    if (!recording || inside || !current) return;
+    if (inside || !current) return;
     inside = true;
     uintptr_t address = reinterpret_cast<uintptr_t>(p), end = address + bytes;
     Record now = {blocks_run, epoch, clocks[current->linear][current->linear % WARP], (uint16_t)current->linear,
@@ -233,7 +233,7 @@ void launch_begins()
     spent =
         &all[std::make_tuple(running->function, running->grid.x * running->grid.y * running->grid.z,
                              running->block.x * running->block.y * running->block.z, (unsigned)running->shared_bytes)];
-    recording = *spent < most;
+    race_recording = *spent < most;
     first_block = blocks_run + 1;
     block_indices.clear();
 }
@@ -245,7 +245,7 @@ void block_begins(unsigned threads)
     launch = running->number;
     blocks_run++;
     epoch = 0;
-    if (!recording) return;
+    if (!race_recording) return;
     block_indices.push_back(block_index);
     memset(clocks, 0, threads * sizeof *clocks);
     for (unsigned t = 0; t < threads; t++) clocks[t][t % WARP] = 1;
@@ -256,7 +256,7 @@ void all_met() { epoch++; }
 void lanes_met(unsigned warp, unsigned lanes)
 {
     uint32_t joined[WARP] = {0};
-    if (!recording) return;
+    if (!race_recording) return;
     for (unsigned l = 0; l < WARP; l++)
         for (unsigned i = 0; lanes >> l & 1 && i < WARP; i++)
             if (clocks[warp * WARP + l][i] > joined[i]) joined[i] = clocks[warp * WARP + l][i];
