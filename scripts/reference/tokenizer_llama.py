@@ -21,6 +21,11 @@ def sentencepiece(text, vocab_size, across=False, bytes_missing=(), **options):
     model = json.loads(t.to_str())["model"]
     if SPACE not in model["vocab"]:
         model["vocab"][SPACE] = len(model["vocab"])
+    for n in (1, 2) if not across else ():  # runs of spaces, as every such model has them
+        run = SPACE * 2 * n
+        if run not in model["vocab"]:
+            model["vocab"][run] = len(model["vocab"])
+            model["merges"].append([SPACE * n, SPACE * n])
     options = {"unk_token": "<unk>", "byte_fallback": True, "fuse_unk": True, **options}
     return models.BPE(vocab=model["vocab"], merges=[tuple(m) for m in model["merges"]], **options)
 
@@ -120,7 +125,7 @@ def replaced(text):
     t = Tokenizer(sentencepiece(text, 300, fuse_unk=False))
     t.normalizer = normalizers.Sequence(
         [
-            normalizers.Strip(False, True),
+            normalizers.Strip(True, True),
             normalizers.Replace(Regex("e*"), "ab"),
             normalizers.Replace(Regex(r"^.|\d+$"), ""),
             normalizers.Replace("th", "日本"),
@@ -128,6 +133,7 @@ def replaced(text):
         ]
     )
     t.pre_tokenizer = pre_tokenizers.Split(Regex(r"b\s*"), "merged_with_next")
+    t.add_tokens([AddedToken("<s>", normalized=False), AddedToken("an", normalized=False, single_word=True)])
     return t
 
 
