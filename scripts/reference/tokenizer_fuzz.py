@@ -89,7 +89,7 @@ def lines(command, items):
         command, input="\n".join(map(json.dumps, items)) + "\n", capture_output=True, encoding="utf-8"
     )
     if done.returncode:
-        sys.exit("%s: %s" % (" ".join(command), done.stderr))
+        raise RuntimeError("%s: %s" % (" ".join(command), done.stderr))
     return [json.loads(line) for line in done.stdout.split("\n") if line]
 
 
@@ -225,6 +225,13 @@ PLANTED = [
     ("sequence", '"MergedWithNext"', '"MergedWithPrevious"'), ("roberta", '"lstrip":true', '"lstrip":false'),
     ("added_flags", '"rstrip":true', '"rstrip":false'), ("gpt2_small", '"use_regex":true', '"use_regex":false'),
     ("characters_fused", '"fuse_unk":true', '"fuse_unk":false'), ("ignored_merges", '"ignore_merges":true', '"ignore_merges":false'),
+    ("llama2", '"byte_fallback":true', '"byte_fallback":false'), ("llama2", '"start":1', '"start":2'),
+    ("llama2", '"prepend":"\u2581"', '"prepend":"\u2581\u2581"'), ("tinyllama", '"first"', '"always"'),
+    ("metaspace_late", '"first"', '"never"'), ("letters", '"Lowercase"', '"NFC"'), ("letters", '"StripAccents"', '"NFC"'),
+    ("letters", '"BertPreTokenizer"', '"WhitespaceSplit"'), ("letters", '"RobertaProcessing"', '"BertProcessing"'),
+    ("strip", '"strip_left":true', '"strip_left":false'), ("lowercase", '"split":true', '"split":false'),
+    ("lower_bytes", "{2,}", "{3,}"), ("lower_bytes", "[aeiou]+", "[aeiou]"), ("gemma", '"ByteFallback"', '"Fuse"'),
+    ("smollm", '"individual_digits":true', '"individual_digits":false'), ("unknown", '"fuse_unk":true', '"fuse_unk":false'),
 ]
 
 
@@ -235,7 +242,10 @@ def compare_planted(hone, directory, count, seed):
         for suffix, tokenizer in (("", MODELS[name]()), ("/splits", splits(MODELS[name]()))):
             if tokenizer is not None and old in tokenizer.to_str():
                 rng = random.Random("%s %d" % (name, seed))
-                found += compare(hone, name + suffix, tokenizer, directory, count, rng, (old, new))
+                try:
+                    found += compare(hone, name + suffix, tokenizer, directory, count, rng, (old, new))
+                except RuntimeError:  # refused where the library takes it
+                    found += 1
         if not found:
             missed += 1
             print("NOT FOUND: %s for %s in %s" % (new, old, name))
