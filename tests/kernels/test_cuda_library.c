@@ -40,10 +40,10 @@ static void says_why_there_is_no_device(void **state)
 {
     (void)state;
     if (!library) skip();
-    int (*device_count)(void) = (int (*)(void))(uintptr_t)door("cuda_device_count");
+    int (*count_devices)(void) = (int (*)(void))(uintptr_t)door("cuda_device_count");
     Stream *(*stream_new)(int, char *) = (Stream * (*)(int, char *))(uintptr_t)door("stream_new_cuda");
     char message[200] = "", want[20];
-    int count = device_count();
+    int count = count_devices();
     assert_in_range(count, 0, 1000);
     assert_null(stream_new(count, message)); /* the first that is not there */
     snprintf(want, sizeof want, "cuda:%d: ", count);

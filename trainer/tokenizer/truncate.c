@@ -71,7 +71,8 @@ Status truncate_parts(Part *parts, int count, const Truncation *t, int64_t added
         else
             n[0] = most;
     } else if (remove > 0) {
-        if (t->strategy == TRUNCATE_ONLY_SECOND && count < 2) RAISE(USAGE, "truncation only_second needs a second text");
+        if (t->strategy == TRUNCATE_ONLY_SECOND && count < 2)
+            RAISE(USAGE, "truncation only_second needs a second text");
         int64_t *target = &n[t->strategy == TRUNCATE_ONLY_SECOND];
         if (*target <= remove)
             RAISE(USAGE, "the %s text has %" PRId64 " tokens, %" PRId64 " would have to go: max_length %" PRId64
