@@ -165,6 +165,8 @@ def batches(hone, path, tokenizer, texts, rng):
         for items in (texts, pairs):
             for _ in range(4):
                 some = rng.sample(items, len(items) // 8)
+                if items is pairs:  # every window of one text with every one of the other
+                    some = [p for p in some if len(p[0]) * len(p[1]) < 2000]
                 cut = truncation(rng, tokenizer, items is pairs, special)
                 yield encodings(hone, path, tokenizer, some, special, cut)
                 tokenizer.no_truncation()
