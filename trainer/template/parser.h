@@ -1,0 +1,18 @@
+/* Tokens to a syntax tree, as jinja2's parser.py makes it. */
+#ifndef HONE_TEMPLATE_PARSER_H
+#define HONE_TEMPLATE_PARSER_H
+
+#include "trainer/base/arena.h"
+#include "trainer/template/node.h"
+
+typedef struct Parsed {
+    const Node *body;
+    const char **names; /* variables, macros and parameters by number */
+    size_t name_count;
+    bool has_generation;
+} Parsed;
+
+/* Everything lies in arena. A mistake, or what there is not, is an error "line N: …". */
+Status parser_run(const char *text, size_t size, Arena *arena, Parsed *out);
+
+#endif

@@ -1,0 +1,49 @@
+/* What the parser's files share: parser.c (statements), parse_operators.c and parse_expression.c. */
+#ifndef HONE_TEMPLATE_PARSER_INTERNAL_H
+#define HONE_TEMPLATE_PARSER_INTERNAL_H
+
+#include "trainer/template/lexer.h"
+#include "trainer/template/parser.h"
+
+typedef struct Parser {
+    Arena *arena;
+    const Token *at; /* the current token; the last is TOKEN_END */
+    const char **names;
+    size_t name_count, name_capacity;
+    int depth;   /* of expressions and blocks inside each other */
+    int loops;   /* loops that break and continue may leave */
+    int for_depth, macros;
+    bool has_generation;
+} Parser;
+
+enum { PARSE_DEPTH = 100 };
+
+/* What a list of expressions may end with besides the tag's end. */
+typedef enum TupleEnd { TUPLE_PLAIN, TUPLE_TARGET /* before in */, TUPLE_ITERATED /* before if, recursive */ } TupleEnd;
+
+#define PARSE_ERROR(p, code, ...)                                                                                      \
+    do {                                                                                                               \
+        status_raise(STATUS_##code, __VA_ARGS__);                                                                      \
+        st = status_prefix(STATUS_##code, "line %u", (p)->at->line);                                                   \
+        goto done;                                                                                                     \
+    } while (0)
+
+bool parser_is(const Parser *p, const char *operator_text); /* the current token is this operator */
+bool parser_is_name(const Parser *p, const char *name);
+bool parser_skip(Parser *p, const char *operator_text);
+bool parser_skip_name(Parser *p, const char *name);
+Status parser_expect(Parser *p, const char *operator_text);
+Status parser_node(Parser *p, NodeKind kind, Node **out); /* of the current line */
+Status parser_intern(Parser *p, const Token *name, int *out);
+Status parser_enter(Parser *p); /* one level deeper; p->depth-- when left */
+
+Status parse_expression(Parser *p, Node **out);
+Status parse_or(Parser *p, Node **out);                       /* no `a if b` */
+Status parse_unary(Parser *p, bool with_filter, Node **out);
+/* A node with two children, on the line of the first. */
+Status parse_two(Parser *p, NodeKind kind, Operator op, Node *a, Node *b, Node **out);
+Status parse_tuple(Parser *p, bool with_choice, bool parenthesized, TupleEnd end, Node **out);
+Status parse_target(Parser *p, bool with_member, TupleEnd end, Node **out);
+Status parse_filters(Parser *p, Node *subject, bool at_name, Node **out); /* at_name: no | before the first */
+
+#endif
