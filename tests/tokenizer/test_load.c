@@ -158,6 +158,8 @@ static void malformed_files_are_refused_with_the_place(void **state)
         {"{" AB ", 'normalizer': {'type': 'Replace', 'pattern': {'String': 'a', 'Regex': 'a'}, 'content': 'b'}}",
          "pattern"},
         {"{" AB ", 'normalizer': {'type': 'Strip', 'strip_left': 1}}", "strip_left"},
+        {"{" AB ", 'normalizer': {'type': 'Strip'}, 'added_tokens': [{'id': 3, 'content': '  '}]}",
+         "normalizes to nothing"},
         {"{" AB ", 'pre_tokenizer': {'type': 'Metaspace'}}", "replacement"},
         {"{" AB ", 'pre_tokenizer': {'type': 'Metaspace', 'replacement': ''}}", "one character"},
         {"{" AB ", 'pre_tokenizer': {'type': 'Metaspace', 'replacement': '__'}}", "one character"},

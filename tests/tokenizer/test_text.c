@@ -147,6 +147,25 @@ static void a_stream_of_byte_tokens_stays_utf8(void **state)
     tokenizer_free(t);
 }
 
+/* The model's own token with an added token's id, where a character left out has moved it onto a space: trimming goes
+ * by the token's text, not by what stands there. */
+static void trimming_tells_a_models_token_from_an_added_one(void **state)
+{
+    static const char json[] =
+        "{\"added_tokens\": [{\"id\": 0, \"content\": \"e\", \"single_word\": true}], \"model\": {\"type\": \"BPE\","
+        " \"vocab\": {\"e\": 0}, \"merges\": []}, \"post_processor\": {\"type\": \"ByteLevel\","
+        " \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": true}}";
+    Tokenizer *t;
+    Encoding e = {0};
+    (void)state;
+    assert_int_equal(tokenizer_parse(json, sizeof json - 1, "test.json", &t), OK);
+    assert_int_equal(tokenizer_encode(t, " exe", 4, ENCODE_OFFSETS, &e), OK);
+    assert_int_equal(e.count, 2);
+    assert_true(e.offsets[0][0] == 0 && e.offsets[0][1] == 1 && e.offsets[1][0] == 1 && e.offsets[1][1] == 2);
+    encoding_free(&e);
+    tokenizer_free(t);
+}
+
 static void windows_need_an_encoding_and_room(void **state)
 {
     Tokenizer *t = load("roberta");
@@ -324,6 +343,7 @@ int main(void)
         cmocka_unit_test(lossy_text_is_what_python_replaces),
         cmocka_unit_test(a_stream_gives_only_whole_characters_and_all_of_them),
         cmocka_unit_test(a_stream_of_byte_tokens_stays_utf8),
+        cmocka_unit_test(trimming_tells_a_models_token_from_an_added_one),
         cmocka_unit_test(windows_need_an_encoding_and_room),
         cmocka_unit_test(decoding_skips_ids_without_a_token_and_refuses_negative_ones),
         cmocka_unit_test(short_and_long_words_merge_by_the_definition),

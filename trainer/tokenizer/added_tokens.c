@@ -45,7 +45,8 @@ done:
 static Status trie_add(Trie *trie, const AddedToken *t, int32_t token, const char *file)
 {
     int32_t *link = &trie->first[(unsigned char)t->pattern[0]];
-    if (!t->pattern_size) return OK; /* normalized to nothing: never found */
+    if (!t->pattern_size) /* the library then splits between any two characters */
+        return status_raise(STATUS_FORMAT, "%s: added token \"%.60s\" normalizes to nothing", file, t->content);
     for (size_t i = 0; i < t->pattern_size; i++) {
         unsigned char byte = (unsigned char)t->pattern[i];
         while (i && *link >= 0 && trie->nodes[*link].byte != byte) link = &trie->nodes[*link].sibling;

@@ -57,7 +57,7 @@ static Status count_spaces(const Tokenizer *t, const Work *w, Part *part)
     for (size_t i = 0; i < w->token_count; i++) {
         size_t size = w->spans[i].end - w->spans[i].start;
         const char *text = w->text + w->spans[i].start;
-        if (!added_tokens_find(&t->added, w->ids[i])) text = tokenizer_token(t, w->ids[i], &size);
+        if (w->pieces[w->words[i]].id < 0) text = t->model->token(t->model_data, w->ids[i], &size);
         spaces[i] = spaces_around(text, size);
     }
 done:
@@ -87,15 +87,16 @@ static Status encode_part(const Tokenizer *t, struct EncodeScratch *s, const cha
     all->count = 0;
     size_t valid = utf8_valid_bytes(text, size);
     if (valid != size) RAISE(FORMAT, "invalid UTF-8 at byte %zu of a text of %zu bytes", valid, size);
-    TRY(work_begin(w, text, size, s->flags & ENCODE_OFFSETS || t->needs_origin, s->flags & ENCODE_WORD_IDS));
+    bool trims = t->trims && s->flags & ENCODE_OFFSETS, words = s->flags & ENCODE_WORD_IDS;
+    TRY(work_begin(w, text, size, s->flags & ENCODE_OFFSETS || t->needs_origin, words || trims));
     TRY(run_parts(t, w));
     TRY(encoding_reserve(all, (int64_t)w->token_count, s->flags & (ENCODE_OFFSETS | ENCODE_WORD_IDS)));
     if (w->token_count) memcpy(all->ids, w->ids, w->token_count * sizeof *all->ids);
-    if (w->token_count && w->wants_words) memcpy(all->word_ids, w->words, w->token_count * sizeof *all->word_ids);
+    if (w->token_count && words) memcpy(all->word_ids, w->words, w->token_count * sizeof *all->word_ids);
     all->count = (int64_t)w->token_count;
     if (!(s->flags & ENCODE_OFFSETS)) goto done;
     TRY(count_characters(s, text, size, all));
-    if (t->trims) TRY(count_spaces(t, w, part));
+    if (trims) TRY(count_spaces(t, w, part));
 done:
     return st;
 }
