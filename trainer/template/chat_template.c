@@ -207,6 +207,11 @@ Status chat_template_render(const ChatTemplate *t, const ChatInput *input, Text 
     TRY(execute(&r, t->parsed.body));
     if (text->failed) RAISE(MEMORY, "out of memory: a text of %zu bytes", text->size);
     if (input->continue_final_message) TRY(cut_final(text, start));
+    for (size_t i = 0; spans && i < spans->count; i++) {
+        ChatSpan *s = &spans->spans[i];
+        s->begin = s->begin < text->size ? s->begin : text->size;
+        s->end = s->end < text->size ? s->end : text->size;
+    }
     text_add(text, "", 0);
 done:
     if (st && r.failed_line) status_prefix(st, "%s, line %u", t->name, r.failed_line);
