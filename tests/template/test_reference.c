@@ -1,5 +1,6 @@
 /* Every template of the fixtures, in the styles in use, renders every conversation as transformers' apply_chat_template
- * did: the text, the spans of generation blocks, or an error with the same text. Run with --lines it answers a fuzzer. */
+ * did: the text, the spans of generation blocks, or an error with the same text. Run with --lines it answers a fuzzer.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

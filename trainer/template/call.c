@@ -112,14 +112,9 @@ static Status bind(Render *r, const Macro *m, const Call *c)
         TRY(scope_set(r, p->name, value));
     }
     if (c->count > place) RAISE(FORMAT, "macro '%s' takes not more than %zu argument(s)", name, place);
-    for (size_t i = 0; i < r->template->name_count && used < c->keyword_count; i++) {
-        if (strcmp(r->template->names[i], "caller")) continue;
-        const Keyword *k = keyword(r, c, (int)i);
-        if (!k) break;
-        TRY(scope_set(r, (int)i, k->value));
-        used++;
-        break;
-    }
+    const Keyword *caller = used < c->keyword_count ? keyword(r, c, r->template->caller) : NULL;
+    if (caller) TRY(scope_set(r, r->template->caller, caller->value));
+    used += caller != NULL;
     if (used < c->keyword_count) RAISE(FORMAT, "macro '%s' is given a keyword argument that it does not take", name);
 done:
     r->scope = before;

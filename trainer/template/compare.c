@@ -62,7 +62,10 @@ Status value_equal(Render *r, Value a, Value b, bool *out)
     if (value_is_number(a) && value_is_number(b)) *out = number_order(a, b) == 0;
     else if (a.kind != b.kind) *out = false;
     else if (a.kind == VALUE_NONE || a.kind == VALUE_UNDEFINED) *out = true;
-    else if (a.kind == VALUE_STRING) *out = a.size == b.size && !memcmp(a.text, b.text, a.size);
+    else if (a.kind == VALUE_STRING) {
+        *out = a.size == b.size && !memcmp(a.text, b.text, a.size);
+        TRY(render_spend(r, a.size == b.size ? a.size / 64 : 0));
+    }
     else if (a.kind == VALUE_LIST || a.kind == VALUE_TUPLE || a.kind == VALUE_RANGE)
         TRY(lists_equal(r, a.list, b.list, out));
     else if (a.kind == VALUE_DICT) TRY(dicts_equal(r, a.dict, b.dict, out));
@@ -84,6 +87,7 @@ Status value_less(Render *r, const char *operator_text, Value a, Value b, bool *
     } else if (a.kind == VALUE_STRING && b.kind == VALUE_STRING) { /* UTF-8: the order of code points */
         size_t n = a.size < b.size ? a.size : b.size;
         int order = memcmp(a.text, b.text, n);
+        TRY(render_spend(r, n / 64));
         *out = order < 0 || (order == 0 && a.size < b.size);
     } else if (value_is_list(a) && a.kind == b.kind) {
         size_t i = 0;

@@ -8,12 +8,14 @@ static Status name_value(Render *r, const Node *n, Value *out)
 {
     Status st = OK;
     const char *name = r->template->names[n->name];
-    for (const Scope *s = r->scope; s; s = s->parent)
+    for (const Scope *s = r->scope; s; s = s->parent) {
+        TRY(render_spend(r, s->count / 16));
         for (size_t i = 0; i < s->count; i++)
             if (s->variables[i].name == n->name) {
                 *out = s->variables[i].value;
                 goto done;
             }
+    }
     *out = r->inputs[n->name];
     if (out->kind != VALUE_ABSENT) goto done;
     const Builtin *global = builtin_global(name, strlen(name));

@@ -32,17 +32,12 @@ done:
     return st;
 }
 
-static bool reversible(Value v)
-{
-    return value_is_iterable(v) && v.kind != VALUE_ITERATOR && v.kind != VALUE_UNDEFINED;
-}
-
 Status filter_last(Render *r, const Call *c, Value *out)
 {
     Status st = OK;
     Value items;
-    if (c->subject.kind == VALUE_UNDEFINED) TRY(undefined_error(c->subject.missing));
-    if (!reversible(c->subject)) RAISE(FORMAT, "'%s' object is not reversible", value_type(c->subject));
+    if (c->subject.kind == VALUE_ITERATOR || !value_is_iterable(c->subject))
+        RAISE(FORMAT, "'%s' object is not reversible", value_type(c->subject));
     TRY(value_items(r, c->subject, &items));
     if (items.list->count) *out = items.list->items[items.list->count - 1];
     else TRY(value_undefined_hint(r, "No last item, sequence was empty.", out));
@@ -58,7 +53,6 @@ Status filter_reverse(Render *r, const Call *c, Value *out)
         TRY(value_slice(r, v, value_none(), value_none(), value_int(-1), out));
         goto done;
     }
-    if (v.kind == VALUE_UNDEFINED) TRY(undefined_error(v.missing));
     if (!value_is_iterable(v)) RAISE(FORMAT, "argument must be iterable");
     TRY(value_items(r, v, &items));
     size_t n = items.list->count;

@@ -15,21 +15,25 @@ static Status one_key(Render *r, Value item, Value attribute, bool case_sensitiv
     return st ? st : fold(r, case_sensitive, out);
 }
 
-/* "a,b": several attributes, compared one after another. */
+/* A list of one key, or of several for "a,b": lists compare by their first unequal elements, so that two undefined ones
+ * do not have to be ordered. */
 static Status many_keys(Render *r, Value item, Value attribute, bool case_sensitive, Value *out)
 {
     Status st = OK;
-    size_t capacity = 0;
-    Value key;
-    if (attribute.kind != VALUE_STRING || !memchr(attribute.text, ',', attribute.size))
-        return one_key(r, item, attribute, case_sensitive, out);
+    size_t capacity = 0, at = 0;
+    Value key, part = attribute;
+    bool more = true;
     TRY(value_list(r, VALUE_LIST, 0, out));
-    for (size_t at = 0; at <= attribute.size;) {
-        const char *part = attribute.text + at, *comma = memchr(part, ',', attribute.size - at);
-        size_t n = comma ? (size_t)(comma - part) : attribute.size - at;
-        TRY(one_key(r, item, value_string(part, n), case_sensitive, &key));
+    while (more) {
+        const char *comma =
+            attribute.kind == VALUE_STRING ? memchr(attribute.text + at, ',', attribute.size - at) : NULL;
+        if (attribute.kind == VALUE_STRING)
+            part =
+                value_string(attribute.text + at, comma ? (size_t)(comma - attribute.text) - at : attribute.size - at);
+        TRY(one_key(r, item, part, case_sensitive, &key));
         TRY(value_append(r, *out, &capacity, key));
-        at += n + 1;
+        more = comma != NULL;
+        if (more) at += part.size + 1;
     }
 done:
     return st;

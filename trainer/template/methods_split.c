@@ -69,8 +69,8 @@ static Status from_end(Render *r, Value s, Value word, int64_t most, Value *out)
         TRY(value_append(r, *out, &capacity, value_string(s.text + from, end - from)));
         end = spaces ? text_strip_end(s.text, at) : at;
     }
-    size_t from = spaces ? text_spaces(s.text, end) : 0;
-    if (!spaces || end > from) TRY(value_append(r, *out, &capacity, value_string(s.text + from, end - from)));
+    if (!spaces || end > 0)
+        TRY(value_append(r, *out, &capacity, value_string(s.text, end))); /* spaces before it stay */
     turn(out->list);
 done:
     return st;
@@ -83,7 +83,7 @@ static Status split(Render *r, const Call *c, bool last, Value *out)
     int64_t most;
     TRY(argument_whole(c->given[1], "split(maxsplit)", -1, &most));
     TRY(value_list(r, VALUE_LIST, 0, out));
-    TRY(render_spend(r, s.size / 16));
+    TRY(render_spend(r, s.size / 16 + (last && word.kind == VALUE_STRING ? s.size / 64 * (word.size / 8) : 0)));
     if (word.kind != VALUE_ABSENT && word.kind != VALUE_NONE && word.kind != VALUE_STRING)
         RAISE(FORMAT, "must be str or None, not %s", value_type(word));
     if (word.kind == VALUE_STRING && !word.size) RAISE(FORMAT, "empty separator");

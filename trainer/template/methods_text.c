@@ -100,6 +100,9 @@ static const char *place(Value s, Value word, bool last)
     return NULL;
 }
 
+/* What looking for the last place may cost. */
+static size_t place_steps(Value s, Value word) { return s.size / 4 + s.size / 64 * (word.size < 64 ? 0 : word.size); }
+
 static Status find(Render *r, const Call *c, bool last, bool must, Value *out)
 {
     Status st = OK;
@@ -108,7 +111,7 @@ static Status find(Render *r, const Call *c, bool last, bool must, Value *out)
     bool outside;
     TRY(string_argument(c, 0));
     TRY(part(r, c, &s, &offset, &outside));
-    TRY(render_spend(r, last ? s.size / 4 : s.size / 64));
+    TRY(render_spend(r, last ? place_steps(s, c->given[0]) : s.size / 64));
     const char *found = outside ? NULL : place(s, c->given[0], last);
     if (!found && must) RAISE(FORMAT, "substring not found");
     *out = value_int(found ? offset + (int64_t)letter_count(s.text, (size_t)(found - s.text)) : -1);
@@ -142,7 +145,7 @@ static Status partition(Render *r, const Call *c, bool last, Value *out)
     Value s = c->subject, word = c->given[0], empty = value_string("", 0);
     TRY(string_argument(c, 0));
     if (!word.size) RAISE(FORMAT, "empty separator");
-    TRY(render_spend(r, s.size / 4));
+    TRY(render_spend(r, last ? place_steps(s, word) : s.size / 64));
     TRY(value_list(r, VALUE_TUPLE, 3, out));
     Value *parts = out->list->items;
     const char *found = place(s, word, last);

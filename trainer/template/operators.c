@@ -123,9 +123,15 @@ static Status repeat(Render *r, Value v, int64_t times, Value *out)
     if (v.kind == VALUE_STRING) {
         char *text;
         NEW(r, text, n * unit + 1);
-        for (size_t i = 0; unit && i < n; i++) memcpy(text + i * unit, v.text, unit);
+        size_t done_bytes = unit && n ? unit : 0;
+        memcpy(text, v.text, done_bytes);
+        while (done_bytes < n * unit) { /* twice as much each time */
+            size_t more = done_bytes < n * unit - done_bytes ? done_bytes : n * unit - done_bytes;
+            memcpy(text + done_bytes, text, more);
+            done_bytes += more;
+        }
         *out = value_string(text, n * unit);
-        TRY(render_spend(r, unit ? n : 0));
+        TRY(render_spend(r, n * unit / 64));
     } else {
         TRY(value_list(r, v.kind, n * unit, out));
         for (size_t i = 0; unit && i < n; i++) memcpy(out->list->items + i * unit, v.list->items, unit * sizeof(Value));

@@ -13,9 +13,11 @@ static Status parse_arguments(Parser *p, Node *n)
     Status st = OK;
     const Node **last = &n->list;
     bool keywords = false;
+    int count = 0;
     TRY(parser_expect(p, "("));
     while (!parser_is(p, ")")) {
         Node *argument = NULL, *value = NULL;
+        if (count++ == ARGUMENTS_MOST) PARSE_ERROR(p, UNSUPPORTED, "more than %d arguments", ARGUMENTS_MOST);
         if (n->list) TRY(parser_expect(p, ","));
         if (parser_is(p, ")")) break;
         if (parser_is(p, "*") || parser_is(p, "**"))

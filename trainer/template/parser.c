@@ -60,18 +60,25 @@ done:
 Status parser_intern(Parser *p, const Token *name, int *out)
 {
     Status st = OK;
-    for (size_t i = 0; i < p->name_count; i++)
-        if (strlen(p->names[i]) == name->size && !memcmp(p->names[i], name->text, name->size)) {
-            *out = (int)i;
-            goto done;
-        }
-    if (p->name_count == 4096) PARSE_ERROR(p, UNSUPPORTED, "more than 4096 names");
+    uint32_t slot = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < name->size; i++) slot = (slot ^ (unsigned char)name->text[i]) * 16777619u;
+    if (!p->slots) TRY_NEW(p->arena, p->slots, SLOTS);
+    for (;; slot++) {
+        unsigned found = p->slots[slot %= SLOTS];
+        if (!found) break;
+        const char *known = p->names[found - 1];
+        if (strncmp(known, name->text, name->size) || known[name->size]) continue;
+        *out = (int)found - 1;
+        goto done;
+    }
+    if (p->name_count == NAMES_MOST) PARSE_ERROR(p, UNSUPPORTED, "more than %d names", NAMES_MOST);
     p->names = arena_grow(p->arena, p->names, &p->name_capacity, p->name_count + 1, sizeof *p->names);
     TRY_MEMORY(p->names);
     *out = (int)p->name_count;
     char *copy = arena_strndup(p->arena, name->text, name->size);
     TRY_MEMORY(copy);
     p->names[p->name_count++] = copy;
+    p->slots[slot] = (uint16_t)p->name_count;
 done:
     return st;
 }
@@ -383,6 +390,8 @@ Status parser_run(const char *text, size_t size, Arena *arena, Parsed *out)
     size_t count;
     TRY(lexer_run(text, size, arena, &tokens, &count));
     p.at = tokens;
+    TRY(parser_intern(&p, &(Token){.text = "loop", .size = 4}, &out->loop));
+    TRY(parser_intern(&p, &(Token){.text = "caller", .size = 6}, &out->caller));
     TRY(statements(&p, NULL, &out->body));
     out->names = p.names;
     out->name_count = p.name_count;

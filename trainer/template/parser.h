@@ -9,6 +9,7 @@ typedef struct Parsed {
     const Node *body;
     const char **names; /* variables, macros and parameters by number */
     size_t name_count;
+    int loop, caller; /* the numbers of these names */
     bool has_generation;
 } Parsed;
 

@@ -10,13 +10,14 @@ typedef struct Parser {
     const Token *at; /* the current token; the last is TOKEN_END */
     const char **names;
     size_t name_count, name_capacity;
+    uint16_t *slots; /* a hash table of names: number + 1, 0: empty */
     int depth;   /* of expressions and blocks inside each other */
     int loops;   /* loops that break and continue may leave */
     int for_depth, macros;
     bool has_generation;
 } Parser;
 
-enum { PARSE_DEPTH = 100 };
+enum { PARSE_DEPTH = 100, NAMES_MOST = 4096, SLOTS = 4 * NAMES_MOST, ARGUMENTS_MOST = 255 };
 
 /* What a list of expressions may end with besides the tag's end. */
 typedef enum TupleEnd { TUPLE_PLAIN, TUPLE_TARGET /* before in */, TUPLE_ITERATED /* before if, recursive */ } TupleEnd;

@@ -21,6 +21,7 @@ Status scope_set(Render *r, int name, Value value)
 {
     Status st = OK;
     Scope *s = r->scope;
+    TRY(render_spend(r, s->count / 16));
     for (size_t i = 0; i < s->count; i++)
         if (s->variables[i].name == name) {
             s->variables[i].value = value;
@@ -94,9 +95,6 @@ static Status run_for(Render *r, const Node *n)
     Scope *outer = r->scope;
     Value iterated, loop;
     bool more = true, ended = false;
-    int loop_name = -1;
-    for (size_t i = 0; i < r->template->name_count && loop_name < 0; i++)
-        if (!strcmp(r->template->names[i], "loop")) loop_name = (int)i;
     TRY(evaluate(r, n->b, &iterated));
     TRY(loop_start(r, n, iterated, &loop));
     TRY(scope_push(r, outer));
@@ -106,7 +104,7 @@ static Status run_for(Render *r, const Node *n)
         if (!more) break;
         inner->count = 0;
         TRY(assign(r, n->a, loop.loop->current));
-        if (loop_name >= 0) TRY(scope_set(r, loop_name, loop));
+        TRY(scope_set(r, r->template->loop, loop));
         TRY(execute(r, n->body));
         ended |= r->flow == FLOW_ON;
         if (r->flow == FLOW_CONTINUE) r->flow = FLOW_ON;

@@ -17,7 +17,6 @@ IS(callable, v.kind == VALUE_MACRO || v.kind == VALUE_METHOD || v.kind == VALUE_
                  v.kind == VALUE_UNDEFINED)
 IS(defined, v.kind != VALUE_UNDEFINED)
 IS(false, v.kind == VALUE_BOOL && !v.truth)
-IS(filter, v.kind == VALUE_STRING && builtin_filter(v.text, v.size))
 IS(float, v.kind == VALUE_REAL)
 IS(integer, v.kind == VALUE_INT)
 IS(iterable, value_is_iterable(v) || v.kind == VALUE_LOOP)
@@ -27,7 +26,6 @@ IS(number, value_is_number(v))
 IS(sequence, v.kind == VALUE_STRING || value_is_list(v) || v.kind == VALUE_RANGE || v.kind == VALUE_DICT ||
                  v.kind == VALUE_UNDEFINED)
 IS(string, v.kind == VALUE_STRING)
-IS(test, v.kind == VALUE_STRING && builtin_test(v.text, v.size))
 IS(true, v.kind == VALUE_BOOL && v.truth)
 IS(undefined, v.kind == VALUE_UNDEFINED)
 
@@ -44,6 +42,19 @@ COMPARES(le, OP_LE)
 COMPARES(gt, OP_GT)
 COMPARES(ge, OP_GE)
 COMPARES(in, OP_IN)
+
+/* Whether there is a filter or a test of this name. */
+static Status is_known(Value v, const Builtin *(*find)(const char *, size_t), Value *out)
+{
+    Status st = OK;
+    if (v.kind == VALUE_LIST || v.kind == VALUE_DICT) RAISE(FORMAT, "unhashable type: '%s'", value_type(v));
+    *out = value_bool(v.kind == VALUE_STRING && find(v.text, v.size));
+done:
+    return st;
+}
+
+Status test_filter(Render *r, const Call *c, Value *out) { return (void)r, is_known(c->subject, builtin_filter, out); }
+Status test_test(Render *r, const Call *c, Value *out) { return (void)r, is_known(c->subject, builtin_test, out); }
 
 static Status rest_is(Render *r, Value v, Value divisor, int64_t rest, Value *out)
 {

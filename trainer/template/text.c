@@ -30,7 +30,7 @@ Status text_strip_value(Render *r, Value s, Value chars, int sides, Value *out)
     size_t start = 0, end = s.size, n;
     if (chars.kind != VALUE_ABSENT && chars.kind != VALUE_NONE && chars.kind != VALUE_STRING)
         RAISE(FORMAT, "strip arg must be None or str, not %s", value_type(chars));
-    TRY(render_spend(r, s.size / 64));
+    TRY(render_spend(r, s.size / 64 * (chars.kind == VALUE_STRING ? 1 + chars.size / 8 : 1)));
     while ((sides & STRIP_LEFT) && start < end) {
         letter_decode(s.text + start, &n);
         if (!strips(chars, s.text + start, n)) break;

@@ -174,6 +174,7 @@ Status dict_find(Render *r, const Dict *d, Value key, const Value **out)
     TRY(render_spend(r, d->count / 4));
     if (!hashable(key)) RAISE(FORMAT, "unhashable type: '%s'", value_type(key));
     if (key.kind == VALUE_STRING) {
+        TRY(render_spend(r, key.size / 64));
         *out = dict_find_text(d, key.text, key.size);
         goto done;
     }
