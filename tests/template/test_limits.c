@@ -56,6 +56,8 @@ static const Case malformed[] = {
     {STATUS_UNSUPPORTED, 2, "\n{% include 'x' %}", "there is break, call"},
     {STATUS_UNSUPPORTED, 1, "{% for x in y recursive %}{% endfor %}", "recursive"},
     {STATUS_UNSUPPORTED, 1, "{{ x | urlize }}", "there is abs, attr"},
+    {STATUS_UNSUPPORTED, 1, "{{ ('<' | safe) + '<' }}", "last filter"},
+    {STATUS_UNSUPPORTED, 2, "{{ '<' ~ '<' | safe }}\n{% set x = '<' | safe %}", "last filter"},
     {STATUS_UNSUPPORTED, 1, "{{ x is escaped }}", "there is !=, <"},
     {STATUS_UNSUPPORTED, 1, "{{ f(*a) }}", "write the arguments out"},
     {STATUS_UNSUPPORTED, 1, "{{ é }}", "ASCII"},

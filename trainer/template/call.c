@@ -112,9 +112,14 @@ static Status bind(Render *r, const Macro *m, const Call *c)
         TRY(scope_set(r, p->name, value));
     }
     if (c->count > place) RAISE(FORMAT, "macro '%s' takes not more than %zu argument(s)", name, place);
-    const Keyword *caller = used < c->keyword_count ? keyword(r, c, r->template->caller) : NULL;
-    if (caller) TRY(scope_set(r, r->template->caller, caller->value));
-    used += caller != NULL;
+    bool named = false;
+    for (const Node *p = m->node->list; p; p = p->next) named |= p->name == r->template->caller;
+    if (m->node->uses_caller && !named) {
+        const Keyword *caller = keyword(r, c, r->template->caller);
+        used += caller != NULL;
+        TRY(value_undefined_hint(r, "No caller defined", &value));
+        TRY(scope_set(r, r->template->caller, caller ? caller->value : value));
+    }
     if (used < c->keyword_count) RAISE(FORMAT, "macro '%s' is given a keyword argument that it does not take", name);
 done:
     r->scope = before;

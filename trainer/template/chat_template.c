@@ -204,6 +204,8 @@ Status chat_template_render(const ChatTemplate *t, const ChatInput *input, Text 
     r.bytes = RENDER_BYTES;
     r.steps = RENDER_STEPS;
     TRY(scope_push(&r, NULL));
+    for (size_t i = 0; i < t->parsed.name_count; i++)
+        if (t->parsed.hidden[i]) r.inputs[i] = (Value){0};
     TRY(execute(&r, t->parsed.body));
     if (text->failed) RAISE(MEMORY, "out of memory: a text of %zu bytes", text->size);
     if (input->continue_final_message) TRY(cut_final(text, start));

@@ -149,7 +149,8 @@ Status format_percent(Render *r, Value format, Value values, Value *out)
         if (spec.kind == 's' || spec.kind == 'r') TRY(one_string(r, &t, &spec, v));
         else TRY(one_number(r, &t, &spec, v));
     }
-    bool spare = values.kind == VALUE_DICT || values.kind == VALUE_LIST || values.kind == VALUE_RANGE || named;
+    bool spare = values.kind == VALUE_DICT || values.kind == VALUE_LIST || values.kind == VALUE_RANGE ||
+                 values.kind == VALUE_UNDEFINED || named;
     if (next < count && !spare) RAISE(FORMAT, "not all arguments converted during string formatting");
     TRY(render_keep(r, &t, out));
 done:

@@ -12,8 +12,8 @@ static Status at_spaces(Render *r, Value s, int64_t most, Value *out)
     size_t capacity = 0, at = text_spaces(s.text, s.size), n;
     while (at < s.size) {
         size_t end = at;
-        if (most-- == 0) { /* the rest, without the space at its end */
-            TRY(value_append(r, *out, &capacity, value_string(s.text + at, text_strip_end(s.text + at, s.size - at))));
+        if (most-- == 0) { /* the rest, with the space at its end */
+            TRY(value_append(r, *out, &capacity, value_string(s.text + at, s.size - at)));
             break;
         }
         while (end < s.size && !(letter_flags(letter_decode(s.text + end, &n)) & LETTER_SPACE)) end += n;

@@ -58,6 +58,7 @@ typedef struct Node Node;
 struct Node {
     NodeKind kind;
     uint32_t line;
+    bool uses_caller; /* NODE_MACRO, NODE_CALL_BLOCK: the body reads `caller`, so it may be given one */
     Operator op;
     int name; /* NODE_NAME, NODE_MEMBER, NODE_MACRO, NODE_PARAMETER: place in the template's names */
     const Node *a, *b, *c, *d;

@@ -145,7 +145,7 @@ static bool is_sequence(Value v) { return v.kind == VALUE_STRING || value_is_lis
 Status operator_binary(Render *r, Operator op, Value a, Value b, Value *out)
 {
     Status st = OK;
-    if (op == OP_MOD && a.kind == VALUE_STRING && b.kind != VALUE_UNDEFINED) {
+    if (op == OP_MOD && a.kind == VALUE_STRING) {
         TRY(format_percent(r, a, b, out));
     } else if (a.kind == VALUE_UNDEFINED || b.kind == VALUE_UNDEFINED) {
         TRY(undefined_error(a.kind == VALUE_UNDEFINED ? a.missing : b.missing));

@@ -144,6 +144,7 @@ Status parse_filters(Parser *p, Node *subject, bool at_name, Node **out)
         at_name = false;
         TRY(parser_node(p, NODE_FILTER, &n));
         TRY(find_builtin(p, false, n));
+        p->safes += !strcmp(n->builtin->name, "safe");
         if (parser_is(p, "(")) TRY(parse_arguments(p, n));
         n->a = *out;
         *out = n;
@@ -258,6 +259,7 @@ static Status parse_name(Parser *p, bool with_member, Node **out)
     if (p->macros && (parser_is_name(p, "varargs") || parser_is_name(p, "kwargs")))
         PARSE_ERROR(p, UNSUPPORTED, "`%.*s` of a macro is not there; name its parameters", (int)p->at->size,
                     p->at->text);
+    p->callers += parser_is_name(p, "caller");
     TRY(parser_intern(p, p->at++, &n->name));
     if (with_member && parser_skip(p, ".")) {
         if (p->at->type != TOKEN_NAME) PARSE_ERROR(p, FORMAT, "expected the name of an attribute");
@@ -265,6 +267,7 @@ static Status parse_name(Parser *p, bool with_member, Node **out)
         n->constant = value_string(p->at->text, p->at->size);
         p->at++;
     }
+    if (!p->in_target || n->kind == NODE_MEMBER) parser_see(p, n, false);
 done:
     return st;
 }
@@ -369,7 +372,9 @@ done:
 Status parse_target(Parser *p, bool with_member, TupleEnd end, Node **out)
 {
     Status st = OK;
+    p->in_target = true;
     TRY(parse_list(p, true, false, with_member, end, false, out));
+    p->in_target = false;
     TRY(check_target(p, *out, 0));
 done:
     return st;

@@ -83,6 +83,16 @@ done:
     return st;
 }
 
+void parser_see(Parser *p, const Node *n, bool set)
+{
+    if (p->frames) return;
+    for (const Node *item = n->list; item && (n->kind == NODE_TUPLE || n->kind == NODE_LIST); item = item->next)
+        parser_see(p, item, set);
+    if (n->kind != NODE_NAME && n->kind != NODE_MEMBER && n->kind != NODE_MACRO) return;
+    if (!p->seen[n->name] && set && n->kind != NODE_MEMBER && !p->conditions) p->hidden[n->name] = true;
+    p->seen[n->name] = true;
+}
+
 Status parser_enter(Parser *p)
 {
     Status st = OK;
@@ -98,6 +108,21 @@ static Status tag_end(Parser *p)
     if (p->at->type != TOKEN_BLOCK_END) return unexpected(p, "%}");
     p->at++;
     return OK;
+}
+
+static bool is_safe(const Node *n) { return n->kind == NODE_FILTER && !strcmp(n->builtin->name, "safe"); }
+
+/* What `safe` returns is a kind of string of its own, which escapes what is added to it. Where it is printed at once
+ * that does not show; elsewhere it is refused. n: what the tag prints, or NULL. */
+static Status check_safes(Parser *p, const Node *n)
+{
+    Status st = OK;
+    for (const Node *part = n && n->kind == NODE_CONCAT ? n->list : n; part; part = part->next)
+        p->safes -= is_safe(part);
+    if (p->safes > 0)
+        PARSE_ERROR(p, UNSUPPORTED, "`| safe` is there as the last filter of what is printed; leave it out elsewhere");
+done:
+    return st;
 }
 
 static Status statement(Parser *p, Node **out);
@@ -125,6 +150,7 @@ static Status statements(Parser *p, const char *ends, const Node **out)
             p->at++;
             Node *printed = NULL;
             TRY(parse_tuple(p, true, false, TUPLE_PLAIN, &printed));
+            TRY(check_safes(p, printed));
             n->a = printed;
             if (p->at->type != TOKEN_PRINT_END) TRY(unexpected(p, "}}"));
             p->at++;
@@ -136,6 +162,7 @@ static Status statements(Parser *p, const char *ends, const Node **out)
                 ending = strcspn(e, "|") == name->size && !memcmp(e, name->text, name->size);
             if (ending) break;
             TRY(statement(p, &n));
+            TRY(check_safes(p, NULL));
             TRY(tag_end(p));
         }
         *last = n;
@@ -176,7 +203,9 @@ static Status parse_if(Parser *p, Node *n)
         p->at++;
         if (!otherwise) TRY(parse_tuple(p, false, false, TUPLE_PLAIN, &test));
         branch->a = test;
+        p->conditions++;
         TRY(body(p, otherwise ? "endif" : "elif|else|endif", &branch->body));
+        p->conditions--;
         *last = branch;
         last = (const Node **)&branch->next;
         more = !parser_is_name(p, "endif");
@@ -195,6 +224,7 @@ static Status parse_for(Parser *p, Node *n)
     TRY(parse_target(p, false, TUPLE_TARGET, &a));
     if (!parser_skip_name(p, "in")) TRY(unexpected(p, "`in`"));
     TRY(parse_tuple(p, false, false, TUPLE_ITERATED, &b));
+    p->frames++;
     if (parser_skip_name(p, "if")) TRY(parse_expression(p, &c));
     if (parser_is_name(p, "recursive"))
         PARSE_ERROR(p, UNSUPPORTED, "`recursive` loops are not there; a macro may call itself");
@@ -203,6 +233,7 @@ static Status parse_for(Parser *p, Node *n)
     TRY(body(p, "endfor|else", &n->body));
     p->loops--;
     if (parser_skip_name(p, "else")) TRY(body(p, "endfor", &n->otherwise));
+    p->frames--;
     p->at++;
     p->for_depth--;
 done:
@@ -218,13 +249,17 @@ static Status parse_set(Parser *p, Node *n)
     n->a = target;
     if (parser_skip(p, "=")) {
         TRY(parse_tuple(p, true, false, TUPLE_PLAIN, &value));
+        parser_see(p, target, true);
     } else {
         n->kind = NODE_SET_BLOCK;
+        parser_see(p, target, true);
+        p->frames++;
         if (parser_is(p, "|")) {
             TRY(parser_node(p, NODE_CAPTURED, &value));
             TRY(parse_filters(p, value, false, &value));
         }
         TRY(whole_body(p, "endset", &n->body));
+        p->frames--;
     }
     n->b = value;
 done:
@@ -257,13 +292,16 @@ done:
 }
 
 /* The body of what is a function in Jinja: no loop outside can be left from it. */
-static Status function_body(Parser *p, const char *end, const Node **out)
+static Status function_body(Parser *p, const char *end, Node *n)
 {
-    int loops = p->loops;
+    int loops = p->loops, callers = p->callers;
     p->loops = 0;
     p->macros++;
-    Status st = whole_body(p, end, out);
+    p->frames++;
+    Status st = whole_body(p, end, &n->body);
+    n->uses_caller = p->callers > callers;
     p->macros--;
+    p->frames--;
     p->loops = loops;
     return st;
 }
@@ -274,8 +312,11 @@ static Status parse_macro(Parser *p, Node *n)
     p->at++;
     if (p->at->type != TOKEN_NAME) TRY(unexpected(p, "the macro's name"));
     TRY(parser_intern(p, p->at++, &n->name));
+    parser_see(p, n, true);
+    p->frames++;
     TRY(signature(p, n));
-    TRY(function_body(p, "endmacro", &n->body));
+    p->frames--;
+    TRY(function_body(p, "endmacro", n));
 done:
     return st;
 }
@@ -289,7 +330,7 @@ static Status parse_call_block(Parser *p, Node *n)
     TRY(parse_expression(p, &call));
     if (call->kind != NODE_CALL) PARSE_ERROR(p, FORMAT, "{%% call %%} needs a call");
     n->a = call;
-    TRY(function_body(p, "endcall", &n->body));
+    TRY(function_body(p, "endcall", n));
 done:
     return st;
 }
@@ -300,9 +341,11 @@ static Status parse_filter_block(Parser *p, Node *n)
     Node *captured = NULL;
     p->at++;
     TRY(parser_node(p, NODE_CAPTURED, &captured));
+    p->frames++;
     TRY(parse_filters(p, captured, true, &captured));
     n->b = captured;
     TRY(whole_body(p, "endfilter", &n->body));
+    p->frames--;
 done:
     return st;
 }
@@ -323,7 +366,9 @@ static Status parse_with(Parser *p, Node *n)
         *last = pair;
         last = (const Node **)&pair->next;
     }
+    p->frames++;
     TRY(whole_body(p, "endwith", &n->body));
+    p->frames--;
 done:
     return st;
 }
@@ -332,7 +377,7 @@ static Status parse_generation(Parser *p, Node *n)
 {
     p->at++;
     p->has_generation = true;
-    return function_body(p, "endgeneration", &n->body);
+    return function_body(p, "endgeneration", n);
 }
 
 static Status parse_leave(Parser *p, Node *n)
@@ -388,12 +433,15 @@ Status parser_run(const char *text, size_t size, Arena *arena, Parsed *out)
     Parser p = {.arena = arena};
     Token *tokens;
     size_t count;
+    TRY_NEW(arena, p.seen, NAMES_MOST);
+    TRY_NEW(arena, p.hidden, NAMES_MOST);
     TRY(lexer_run(text, size, arena, &tokens, &count));
     p.at = tokens;
     TRY(parser_intern(&p, &(Token){.text = "loop", .size = 4}, &out->loop));
     TRY(parser_intern(&p, &(Token){.text = "caller", .size = 6}, &out->caller));
     TRY(statements(&p, NULL, &out->body));
     out->names = p.names;
+    out->hidden = p.hidden;
     out->name_count = p.name_count;
     out->has_generation = p.has_generation;
 done:

@@ -10,6 +10,10 @@ typedef struct Parsed {
     const char **names; /* variables, macros and parameters by number */
     size_t name_count;
     int loop, caller; /* the numbers of these names */
+    /* By name: it is set before it is read, in the template's own scope and under no condition: then an input of this
+     * name is never seen, not by a loop's or macro's body either that comes before (jinja2's compiler resolves names
+     * so). */
+    const bool *hidden;
     bool has_generation;
 } Parsed;
 

@@ -14,7 +14,11 @@ typedef struct Parser {
     int depth;   /* of expressions and blocks inside each other */
     int loops;   /* loops that break and continue may leave */
     int for_depth, macros;
-    bool has_generation;
+    int safes;   /* uses of the filter `safe` that are not known to be printed at once */
+    int callers; /* times that `caller` was read so far */
+    int frames, conditions; /* bodies with a scope of their own, and branches of {% if %}, that this is in */
+    bool *seen, *hidden;    /* names read or set in the template's own scope; Parsed's hidden */
+    bool in_target, has_generation;
 } Parser;
 
 enum { PARSE_DEPTH = 100, NAMES_MOST = 4096, SLOTS = 4 * NAMES_MOST, ARGUMENTS_MOST = 255 };
@@ -33,6 +37,7 @@ bool parser_is(const Parser *p, const char *operator_text); /* the current token
 bool parser_is_name(const Parser *p, const char *name);
 bool parser_skip(Parser *p, const char *operator_text);
 bool parser_skip_name(Parser *p, const char *name);
+void parser_see(Parser *p, const Node *name, bool set); /* a name is read, or set */
 Status parser_expect(Parser *p, const char *operator_text);
 Status parser_node(Parser *p, NodeKind kind, Node **out); /* of the current line */
 Status parser_intern(Parser *p, const Token *name, int *out);
