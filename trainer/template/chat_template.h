@@ -25,6 +25,12 @@ void chat_template_free(ChatTemplate *t); /* NULL is fine */
 /* Whether it marks the assistant's text with {% generation %}. */
 bool chat_template_has_generation(const ChatTemplate *t);
 
+/* The template of a model's directory: chat_template.jinja, else chat_template of tokenizer_config.json (of several,
+ * the one named default). special_tokens: an object for ChatInput of the tokens that tokenizer_config.json (before it
+ * special_tokens_map.json, of older models) names; free with cJSON_Delete. STATUS_MISSING: the model has no template.
+ */
+Status chat_template_load(const char *dir, ChatTemplate **out, cJSON **special_tokens);
+
 typedef struct ChatInput {
     const cJSON *messages;       /* an array of objects */
     const cJSON *tools;          /* an array of JSON schemas; NULL: none */
