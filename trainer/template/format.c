@@ -112,7 +112,7 @@ Status format_percent(Render *r, Value format, Value values, Value *out)
     Status st = OK;
     Text t = {0};
     const char *s = format.text;
-    size_t next = 0, count = values.kind == VALUE_TUPLE ? values.list->count : 1, used;
+    size_t next = 0, count = values.kind == VALUE_TUPLE ? values.list->count : 1, used = 1;
     bool named = false;
     for (size_t i = 0; i < format.size; i++) {
         const char *mark = memchr(s + i, '%', format.size - i);
