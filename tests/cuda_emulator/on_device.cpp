@@ -69,10 +69,10 @@ Call::Call(Stream *stream, Dtype dtype)
     vary(variation);
 }
 
-void Call::add(const void *p, int64_t bytes, bool out, bool floats)
+void Call::add(const void *p, int64_t bytes, bool out, bool floats, size_t element)
 {
     uintptr_t begin = reinterpret_cast<uintptr_t>(p);
-    if (p) ranges.push_back({begin, begin + (uintptr_t)(bytes > 0 ? bytes : 0), out, floats, nullptr, nullptr});
+    if (p) ranges.push_back({begin, begin + (uintptr_t)(bytes > 0 ? bytes : 0), out, floats, element, nullptr, nullptr});
 }
 
 size_t Call::device_bytes(const Range &r) const
@@ -84,7 +84,7 @@ size_t Call::device_bytes(const Range &r) const
 size_t Call::offset_of(const Range &r) const
 {
     size_t more = variation == 3;
-    if (!r.floats) return (r.begin + 4 * more) % 16;
+    if (!r.floats) return (r.begin + r.element * more) % 16;
     return (r.begin % 16 / dtype_bytes(given) + more) * dtype_bytes(used) % 16;
 }
 
@@ -102,6 +102,7 @@ void Call::place()
         if (last.begin == last.end) last.floats = r.floats;
         if (r.floats != last.floats && r.begin != r.end) fail("an array of dtype overlaps one that is not");
         last.end = std::max(last.end, r.end), last.out = last.out || r.out;
+        last.element = std::max(last.element, r.element);
     }
     ranges = merged;
     for (Range &r : ranges) {

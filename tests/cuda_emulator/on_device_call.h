@@ -15,6 +15,7 @@ class Call
     struct Range {
         uintptr_t begin, end;
         bool out, floats; /* floats: of the call's dtype */
+        size_t element; /* of one that is not in dtype, bytes */
         char *memory, *device;
     };
     Stream *s;
@@ -22,7 +23,7 @@ class Call
     int variation;
     std::vector<Range> ranges;
 
-    void add(const void *p, int64_t bytes, bool out, bool floats);
+    void add(const void *p, int64_t bytes, bool out, bool floats, size_t element = 4);
     bool is_converted(const Range &r) const { return r.floats && given != used; }
     size_t device_bytes(const Range &r) const;
     size_t offset_of(const Range &r) const;
@@ -42,6 +43,8 @@ class Call
     void out(void *p, int64_t n) { add(p, n * (int64_t)dtype_bytes(given), true, true); }
     void raw_in(const void *p, int64_t bytes) { add(p, bytes, false, false); }
     void raw_out(void *p, int64_t bytes) { add(p, bytes, true, false); }
+    void raw_in(const double *p, int64_t bytes) { add(p, bytes, false, false, sizeof *p); }
+    void raw_out(double *p, int64_t bytes) { add(p, bytes, true, false, sizeof *p); }
 
     void place();
     template <typename T> T *at(T *host) const
