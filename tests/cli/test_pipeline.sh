@@ -52,6 +52,30 @@ same "answers before a bad line" out want; expect "a bad line" 1 'text 3: .*UTF-
 run text-generation --model "$dir/nowhere" A; expect "no model" 1 "nowhere: no such directory; .*config.json" err
 generate --do_sample false --max_new_tokens 3 --json -- '"a\nb"'; expect "a text in JSON" 0 '^\[\{"generated_text": "a\\nb' out
 
+# chats: what transformers 5.23 answers with this template; one that ends with the assistant's words is gone on with
+cp -r "$tiny" "$dir/chat"
+printf '%s' "{% for m in messages %}{{ m.role[0] ~ ':' ~ m.content ~ '\n' }}{% endfor %}{% if add_generation_prompt %}a:{% endif %}" \
+    >"$dir/chat/chat_template.jinja"
+chat() { run text-generation --model "$dir/chat" --do_sample false --max_new_tokens 6 --json "$@"; }
+cat >"$dir/want" <<'END'
+[{"generated_text": [{"role": "user", "content": "In the"}, {"role": "assistant", "content": "ststm�u�"}]}]
+[{"generated_text": "ststm�u�"}]
+[{"generated_text": [{"role": "user", "content": "and"}, {"role": "assistant", "content": "he dm�u��"}]}]
+[{"generated_text": "dm�u��"}]
+[{"generated_text": [{"role": "system", "content": "x"}, {"role": "user", "content": "é \n"}, {"role": "assistant", "content": "�m���ing"}]}]
+[{"generated_text": "�m���ing"}]
+END
+for messages in '[{"role": "user", "content": "In the"}]' \
+    '[{"role": "user", "content": "and"}, {"role": "assistant", "content": "he "}]' \
+    '[{"role": "system", "content": "x"}, {"role": "user", "content": "é \n"}]'; do
+    for full in true false; do chat --return_full_text $full -- "$messages"; cat "$dir/out"; done
+done >"$dir/answers"
+same "chats" answers want
+chat -- '[]'; expect "an empty chat" 2 'text 1: a chat should have a message' err
+chat -- '[{"role": "user"}]'; expect "a message without content" 2 'message 1 of a chat should be' err
+chat -- '{}'; expect "no chat" 2 'a JSON string, or a chat' err
+generate --json -- '[{"role": "user", "content": "x"}]'; expect "no template" 1 'no chat template' err
+
 # draws: the seed alone decides
 texts=("In the beginning" A "and he said" "the" "of the earth and")
 draw() { generate --max_new_tokens 12 --num_return_sequences 2 "$@" -- "${texts[@]}"; [ "$status" = 0 ] || fail "draw $*"; }

@@ -5,6 +5,7 @@
 
 #include "trainer/base/file.h"
 #include "trainer/base/log.h"
+#include "trainer/cli/chat.h"
 #include "trainer/cli/pipeline.h"
 #include "trainer/generate/generate.h"
 #include "trainer/trainer.h"
@@ -26,12 +27,14 @@ typedef struct TextGeneration {
     float *weights;
     Generator *generator;
     Encoding encoding;
+    Chat chat; /* opened by the first chat */
     Text out;
 } TextGeneration;
 
 /* A batch: what was asked. */
 typedef struct Questions {
     const char **texts; /* in the arena, or the command line's */
+    const char **chats; /* the JSON that a chat's text was made of; NULL: a text */
     Prompt *prompts;
     int count;
     int64_t first;
@@ -121,6 +124,7 @@ static void close_all(TextGeneration *t)
     model_free(t->model);
     tokenizer_free(t->tokenizer);
     encoding_free(&t->encoding);
+    chat_close(&t->chat);
     machine_close(&t->machine);
     text_free(&t->out);
     arena_free(t->arena);
@@ -133,6 +137,7 @@ static Status questions_new(TextGeneration *t, int64_t most, int64_t first, Ques
     Status st = OK;
     *q = (Questions){.first = first};
     TRY_NEW(t->arena, q->texts, most);
+    TRY_NEW(t->arena, q->chats, most);
     TRY_NEW(t->arena, q->prompts, most);
 done:
     return st;
@@ -143,14 +148,25 @@ static Status add_question(TextGeneration *t, Questions *q, const char *text, si
 {
     Status st = OK;
     cJSON *string = NULL;
+    Text prompt = {0};
     int32_t *ids;
+    bool chat = false;
+    q->chats[q->count] = NULL;
     if (t->json) {
         TRY(json_parse(text, size, "a text", &string));
-        if (!cJSON_IsString(string)) RAISE(USAGE, "with --json a text should be a JSON string");
-        text = string->valuestring, size = strlen(text);
+        chat = cJSON_IsArray(string);
+        if (!cJSON_IsString(string) && !chat)
+            RAISE(USAGE, "with --json a text should be a JSON string, or a chat: a list of messages");
+        if (chat) {
+            TRY_MEMORY(q->chats[q->count] = arena_strndup(t->arena, text, size));
+            TRY(chat_open(&t->chat, t->model_dir));
+            TRY(chat_prompt(&t->chat, string, &prompt));
+        }
+        text = chat ? prompt.data : string->valuestring, size = strlen(text);
     }
     if (strlen(text) < size) RAISE(FORMAT, "a text should not have NUL bytes");
-    TRY(tokenizer_encode(t->tokenizer, text, size, ENCODE_SPECIAL, &t->encoding));
+    TRY(tokenizer_encode(t->tokenizer, text, size, chat ? 0 : ENCODE_SPECIAL,
+                         &t->encoding)); /* a template has its own */
     TRY_NEW(t->arena, ids, t->encoding.count + 1);
     if (t->encoding.count) memcpy(ids, t->encoding.ids, (size_t)t->encoding.count * sizeof *ids);
     q->prompts[q->count] = (Prompt){.ids = ids, .count = t->encoding.count};
@@ -159,6 +175,7 @@ static Status add_question(TextGeneration *t, Questions *q, const char *text, si
     q->count++;
 done:
     cJSON_Delete(string);
+    text_free(&prompt);
     return st ? status_prefix(st, "text %lld", (long long)(q->first + q->count) + 1) : OK;
 }
 
@@ -171,7 +188,7 @@ static void tell_cut(TextGeneration *t, const GeneratedText *text)
 }
 
 /* [{"generated_text": …}, …]: the answers to one text. */
-static Status add_answers(TextGeneration *t, const char *question, const GeneratedText *texts)
+static Status add_answers(TextGeneration *t, const char *question, const char *chat, const GeneratedText *texts)
 {
     Status st = OK;
     Text answer = {0};
@@ -179,13 +196,14 @@ static Status add_answers(TextGeneration *t, const char *question, const Generat
     for (int64_t i = 0; i < t->config.num_return_sequences; i++) {
         const GeneratedText *text = &texts[i];
         answer.size = 0;
-        text_add(&answer, question, t->return_full_text ? strlen(question) : 0);
+        text_add(&answer, question, t->return_full_text && !chat ? strlen(question) : 0);
         int64_t from =
             *question ? text->prompt
                       : 0; /* the token that an empty text was given belongs to the answer; decoding leaves it out */
         TRY(tokenizer_decode(t->tokenizer, text->ids + from, text->count - from, true, &answer));
         text_printf(&t->out, "%s{\"generated_text\": ", i ? ", " : "");
-        json_add_string(&t->out, answer.data ? answer.data : "", answer.size);
+        if (chat && t->return_full_text) TRY(chat_with_answer(chat, answer.data ? answer.data : "", &t->out));
+        else json_add_string(&t->out, answer.data ? answer.data : "", answer.size);
         text_printf(&t->out, "}");
         tell_cut(t, text);
     }
@@ -202,7 +220,7 @@ static Status answer(TextGeneration *t, const Questions *q, const char *between)
     TRY(generate(t->generator, &t->config, q->prompts, q->count, q->first, NULL, NULL, t->arena, &texts));
     for (int i = 0; i < q->count; i++) {
         if (i) text_printf(&t->out, "%s", between);
-        TRY(add_answers(t, q->texts[i], texts + i * t->config.num_return_sequences));
+        TRY(add_answers(t, q->texts[i], q->chats[i], texts + i * t->config.num_return_sequences));
     }
 done:
     return st;
@@ -308,7 +326,11 @@ static void print_help(void)
         "answer\n"
         "  --num_threads N                      0: as the machine has cores; changes no answer\n"
         "  --device cuda                        compute on a GPU; auto, the default, is cpu in this version\n"
-        "  --json                               each TEXT or line is a JSON string (it may hold newlines)\n\n"
+        "  --json                               each TEXT or line is a JSON string (it may hold newlines), or a chat: "
+        "a\n"
+        "                                       list of messages, [{\"role\": \"user\", \"content\": \"Hi\"}], for the "
+        "model's\n"
+        "                                       chat template; its answer comes as one more message\n\n"
         "Generation, as the arguments of transformers' generate(). What is not given here is taken from the model's\n"
         "generation_config.json, then from the defaults in brackets; null switches a thing off.\n\n");
     for (int i = 0; i < count; i++) printf("  --%-22s %-12s %s\n", keys[i].name, types[keys[i].type], keys[i].help);

@@ -23,7 +23,7 @@ static Status lists_equal(Render *r, const List *a, const List *b, bool *out)
 {
     Status st = OK;
     *out = a->count == b->count;
-    for (size_t i = 0; *out && i < a->count; i++) TRY(value_equal(r, a->items[i], b->items[i], out));
+    for (size_t i = 0; *out && i < a->count; i++) TRY(values_equal(r, a->items[i], b->items[i], out));
 done:
     return st;
 }
@@ -36,7 +36,7 @@ static Status dicts_equal(Render *r, const Dict *a, const Dict *b, bool *out)
         const Value *other;
         TRY(dict_find(r, b, a->pairs[i].key, &other));
         *out = other != NULL;
-        if (other) TRY(value_equal(r, a->pairs[i].value, *other, out));
+        if (other) TRY(values_equal(r, a->pairs[i].value, *other, out));
     }
 done:
     return st;
@@ -54,7 +54,7 @@ static int number_order(Value a, Value b)
     return x < y ? -1 : x > y ? 1 : x == y ? 0 : 2; /* 2: NaN */
 }
 
-Status value_equal(Render *r, Value a, Value b, bool *out)
+Status values_equal(Render *r, Value a, Value b, bool *out)
 {
     Status st = OK;
     TRY(render_spend(r, 1));
@@ -93,7 +93,7 @@ Status value_less(Render *r, const char *operator_text, Value a, Value b, bool *
         size_t i = 0;
         bool equal = true;
         for (; i < a.list->count && i < b.list->count; i++) {
-            TRY(value_equal(r, a.list->items[i], b.list->items[i], &equal));
+            TRY(values_equal(r, a.list->items[i], b.list->items[i], &equal));
             if (!equal) break;
         }
         *out = a.list->count < b.list->count;
@@ -116,7 +116,7 @@ Status operator_compare(Render *r, Operator op, Value a, Value b, bool *out)
     const char *symbol = op == OP_LT ? "<" : op == OP_LE ? "<=" : op == OP_GT ? ">" : ">=";
     switch (op) {
     case OP_EQ: case OP_NE:
-        TRY(value_equal(r, a, b, out));
+        TRY(values_equal(r, a, b, out));
         *out ^= op == OP_NE;
         break;
     case OP_IN: case OP_NOT_IN:
@@ -126,7 +126,7 @@ Status operator_compare(Render *r, Operator op, Value a, Value b, bool *out)
     default:
         if (op == OP_GT || op == OP_GE) TRY(value_less(r, symbol, b, a, out));
         else TRY(value_less(r, symbol, a, b, out));
-        if (op == OP_LE || op == OP_GE) TRY(value_equal(r, a, b, &equal));
+        if (op == OP_LE || op == OP_GE) TRY(values_equal(r, a, b, &equal));
         *out |= equal;
     }
 done:
@@ -151,7 +151,7 @@ Status value_contains(Render *r, Value container, Value item, bool *out)
         if (!value_is_iterable(container))
             RAISE(FORMAT, "argument of type '%s' is not iterable", value_type(container));
         TRY(value_items(r, container, &items));
-        for (size_t i = 0; !*out && i < items.list->count; i++) TRY(value_equal(r, items.list->items[i], item, out));
+        for (size_t i = 0; !*out && i < items.list->count; i++) TRY(values_equal(r, items.list->items[i], item, out));
     }
 done:
     return st;

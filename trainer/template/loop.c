@@ -154,7 +154,7 @@ Status loop_changed(Render *r, const Call *c, Value *out)
     bool equal = false;
     TRY(value_list(r, VALUE_TUPLE, c->count, &now));
     for (size_t i = 0; i < c->count; i++) now.list->items[i] = c->values[i];
-    if (l->changed.kind != VALUE_ABSENT) TRY(value_equal(r, l->changed, now, &equal));
+    if (l->changed.kind != VALUE_ABSENT) TRY(values_equal(r, l->changed, now, &equal));
     if (!equal) l->changed = now;
     *out = value_bool(!equal);
 done:

@@ -55,7 +55,7 @@ Status list_count(Render *r, const Call *c, Value *out)
     int64_t n = 0;
     bool equal;
     for (size_t i = 0; i < l->count; i++) {
-        TRY(value_equal(r, l->items[i], c->given[0], &equal));
+        TRY(values_equal(r, l->items[i], c->given[0], &equal));
         n += equal;
     }
     *out = value_int(n);
@@ -70,7 +70,7 @@ Status list_index(Render *r, const Call *c, Value *out)
     bool equal = false;
     size_t i = 0;
     for (; i < l->count; i++) {
-        TRY(value_equal(r, l->items[i], c->given[0], &equal));
+        TRY(values_equal(r, l->items[i], c->given[0], &equal));
         if (equal) break;
     }
     if (!equal) RAISE(FORMAT, "the value is not in the %s", value_type(c->subject));

@@ -84,7 +84,7 @@ Status undefined_error(const Missing *m); /* raises what it says */
 Status value_from_json(Render *r, const cJSON *json, Value *out);
 
 bool value_truth(Value v);
-Status value_equal(Render *r, Value a, Value b, bool *out);
+Status values_equal(Render *r, Value a, Value b, bool *out);
 Status value_less(Render *r, const char *operator_text, Value a, Value b, bool *out); /* a < b */
 Status value_contains(Render *r, Value container, Value item, bool *out);
 Status value_length(Render *r, Value v, int64_t *out); /* an error where Python has no len() */

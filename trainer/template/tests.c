@@ -62,7 +62,7 @@ static Status rest_is(Render *r, Value v, Value divisor, int64_t rest, Value *ou
     Value left;
     bool equal;
     TRY(operator_binary(r, OP_MOD, v, divisor, &left));
-    TRY(value_equal(r, left, value_int(rest), &equal));
+    TRY(values_equal(r, left, value_int(rest), &equal));
     *out = value_bool(equal);
 done:
     return st;

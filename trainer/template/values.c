@@ -179,7 +179,7 @@ Status dict_find(Render *r, const Dict *d, Value key, const Value **out)
         goto done;
     }
     for (size_t i = 0; i < d->count && !*out; i++) {
-        TRY(value_equal(r, d->pairs[i].key, key, &equal));
+        TRY(values_equal(r, d->pairs[i].key, key, &equal));
         if (equal) *out = &d->pairs[i].value;
     }
 done:
