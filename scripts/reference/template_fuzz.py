@@ -4,6 +4,10 @@ give the same text, or both an error. What hone refuses (STATUS_UNSUPPORTED) is 
 
     pip install -r scripts/reference/requirements.txt
     python scripts/reference/template_fuzz.py build/release/test_template_reference [templates] [seed]
+    python scripts/reference/template_fuzz.py build/release/test_template_reference --fixture
+
+The latter writes tests/fixtures/templates/programs.jsonl, some hundred of them for the tests: first a line with the
+variables, then {"template", "text"} or {"template", "error": true} a line.
 """
 
 import json
@@ -12,6 +16,7 @@ import subprocess
 import sys
 import warnings
 
+from common import FIXTURES
 from make_templates import chat_template_utils
 
 warnings.simplefilter("ignore", SyntaxWarning)
@@ -155,17 +160,50 @@ def reference(case):
         return None, f"{type(error).__name__}: {error}"
 
 
-def main():
-    program, count, seed = sys.argv[1], int((sys.argv[2:] or [2000])[0]), int((sys.argv[3:] or [1])[0])
-    rng = random.Random(seed)
+HEAD = "{% set ns = namespace(a=1) %}{% macro mac(a, b='B') %}({{ a }}{{ b }}{{ caller(b) if caller }}){% endmacro %}"
+
+
+def make(rng, count):
     cases = []
     for _ in range(count):
         maker = Maker(rng)
-        head = "{% set ns = namespace(a=1) %}{% macro mac(a, b='B') %}({{ a }}{{ b }}{{ caller(b) if caller }}){% endmacro %}"
-        template = head + ("{{ " + maker.expression() + " }}" if rng.random() < 0.5 else maker.statements())
+        template = HEAD + ("{{ " + maker.expression() + " }}" if rng.random() < 0.5 else maker.statements())
         cases.append({"template": template, "variables": VALUES, "messages": [{"role": "user", "content": "Hi"}]})
+    return cases
+
+
+def ask(program, cases):
     lines = "".join(json.dumps(case) + "\n" for case in cases)
-    answers = subprocess.run([program, "--lines"], input=lines.encode(), stdout=subprocess.PIPE, check=False).stdout.decode().split("\n")
+    run = subprocess.run([program, "--lines"], input=lines.encode(), stdout=subprocess.PIPE, check=False)
+    return run.stdout.decode().split("\n")
+
+
+def write_fixture(program):
+    """Short programs whose text is not empty, and one error for every ten of them; none that hone refuses."""
+    cases = make(random.Random(20240726), 12000)
+    lines, texts, errors = [json.dumps({"variables": VALUES}, ensure_ascii=False)], set(), 0
+    for case, line in zip(cases, ask(program, cases)):
+        text, error = reference(case)
+        short = len(case["template"]) < len(HEAD) + 150 and len(text or "") < 200
+        if not short or json.loads(line)["status"] == UNSUPPORTED or (text and " at 0x" in text) or len(texts) == 600:
+            continue
+        if "is not subscriptable" in line or "unhashable type: 'slice'" in line:
+            continue
+        if error and errors * 10 < len(texts):
+            errors += 1
+            lines.append(json.dumps({"template": case["template"], "error": True}, ensure_ascii=False))
+        elif text and text.strip() and text not in texts:
+            texts.add(text)
+            lines.append(json.dumps({"template": case["template"], "text": text}, ensure_ascii=False))
+    (FIXTURES / "templates" / "programs.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main():
+    if sys.argv[2:] == ["--fixture"]:
+        return write_fixture(sys.argv[1])
+    program, count, seed = sys.argv[1], int((sys.argv[2:] or [2000])[0]), int((sys.argv[3:] or [1])[0])
+    cases = make(random.Random(seed), count)
+    answers = ask(program, cases)
     same = errors = refused = bad = 0
     for case, line in zip(cases, answers):
         if not line:

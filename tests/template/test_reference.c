@@ -91,9 +91,49 @@ static void texts_and_spans_and_errors_are_those_of_transformers(void **state)
     arena_free(arena);
 }
 
+/* Random programs over all that the language has, each with what jinja2 made of it: text or an error. */
+static void programs_give_what_jinja2_gives(void **state)
+{
+    (void)state;
+    Arena *arena = NULL;
+    cJSON *variables = NULL;
+    char *lines;
+    size_t size, checked = 0;
+    assert_int_equal(arena_new(&arena), OK);
+    assert_int_equal(file_read_all(FIXTURES "/templates/programs.jsonl", arena, 16 << 20, &lines, &size), OK);
+    for (char *at = lines, *end; (end = strchr(at, '\n')); at = end + 1, checked++) {
+        cJSON *line = NULL;
+        Text text = {0};
+        ChatTemplate *t = NULL;
+        assert_int_equal(json_parse(at, (size_t)(end - at), "programs.jsonl", &line), OK);
+        if (!variables) {
+            variables = line;
+            cJSON *messages = cJSON_Parse("[{\"role\": \"user\", \"content\": \"Hi\"}]");
+            assert_true(cJSON_AddItemToObject(variables, "messages", messages));
+            continue;
+        }
+        const char *source = cJSON_GetObjectItemCaseSensitive(line, "template")->valuestring;
+        const cJSON *wanted = cJSON_GetObjectItemCaseSensitive(line, "text");
+        Status st = chat_template_compile(source, strlen(source), "program", &t);
+        if (!st) st = render_case(t, variables, &text, NULL);
+        if (!wanted && !st) fail_msg("%s\nwanted an error, got\n%s", source, text.data);
+        if (wanted && (st || strcmp(text.data, wanted->valuestring)))
+            fail_msg("%s\nwanted\n%s\ngot\n%s", source, wanted->valuestring, st ? status_message() : text.data);
+        text_free(&text);
+        chat_template_free(t);
+        cJSON_Delete(line);
+    }
+    assert_true(checked > 500);
+    cJSON_Delete(variables);
+    arena_free(arena);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], "--lines")) return answer_lines();
-    const struct CMUnitTest tests[] = {cmocka_unit_test(texts_and_spans_and_errors_are_those_of_transformers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_and_spans_and_errors_are_those_of_transformers),
+        cmocka_unit_test(programs_give_what_jinja2_gives),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
