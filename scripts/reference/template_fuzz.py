@@ -163,6 +163,43 @@ def reference(case):
 HEAD = "{% set ns = namespace(a=1) %}{% macro mac(a, b='B') %}({{ a }}{{ b }}{{ caller(b) if caller }}){% endmacro %}"
 
 
+# What random programs rarely show.
+PINNED = [
+    "  {% if true %}\n  a\n  {% endif %}\n  b {% if true %} c{% endif %}\n\n  {# d #}\n",
+    "\t{{ 1 }}\n  {%+ if 1 %}x{% endif %}\n {%- if 1 -%} y {%- endif %}\n\n{% if 1 +%}\nz{% endif %}\n\n",
+    "{% raw %}\n {{ a }}  {%- endraw %}  {% raw -%}  b {% endraw +%}\nc",
+    "{# a -#}\n\n x {#- b #}\ny\r\nz\rw",
+    "{% for x in [1, 2] %}{% continue %}{% else %}none{% endfor %}",
+    "{% for x in [1, 2] %}{% break %}{% else %}none{% endfor %}{% for x in [] %}{% else %}none{% endfor %}",
+    "{% for x in [1, 2, 3] if x != 2 %}{{ x }}{% if x == 3 %}{% break %}{% endif %}{% else %}none{% endfor %}",
+    "{% for x in [1, 2, 3] if x != 2 %}{{ [loop.index, loop.index0, loop.revindex, loop.revindex0, loop.first, loop.last, "
+    "loop.length, loop.previtem, loop.nextitem, loop.depth, loop.cycle('a', 'b')] | list | string }}{% endfor %}",
+    "{% for a, b in q %}{{ loop.last }}{% for c in l %}{{ loop.index ~ b }}{% endfor %}{{ loop.changed(1) }}{% endfor %}",
+    "{% for x in [1, 2, 3, 4] if x != ns.a %}{{ x }}{% set ns.a = x + 1 %}{% endfor %}",
+    "{% for x in [1, 2] %}{{ s }}{% endfor %}{% set s = 'late' %}{{ s }}",
+    "{% macro late() %}[{{ s }}{{ i }}]{% endmacro %}{{ late() }}{% set s = 'late' %}{{ late() }}",
+    "{% if false %}{% set s = 1 %}{% endif %}{{ s }}{% for x in [1] %}{{ z }}{% endfor %}{% if true %}{% set z = 5 %}{% endif %}{{ z }}",
+    "{% for x in l %}{% set v = x %}{% endfor %}{{ v is defined }}{% for x in l %}{% set s = s ~ x %}{{ s }}{% endfor %}{{ s }}",
+    "{% set v %}a{% set s = 'inner' %}{{ s }}{% endset %}{{ v }}{{ s }}",
+    "{{ [3, 1, 2] | sort(reverse=true) }}{{ ['b', 'A', 'c', 'a', 'B'] | sort }}{{ ['b', 'A', 'a', 'B'] | sort(reverse=true) }}",
+    "{{ r | sort(attribute='v', reverse=true) | map(attribute='n') | list }}{{ d | dictsort(reverse=true) | list }}",
+    "{{ 'ΑΣ ΑΣΑ Σ' | lower }}{{ 'ß ﬁ ǆ' | upper }}{{ 'ǆx o\\'neil a-b' | title }}{{ 'ǆx o\\'neil a-b'.title() }}",
+    "{{ -7 // 2 }} {{ -7 % 3 }} {{ 7 // -2.0 }} {{ -7.5 % 2 }} {{ 2 ** 3 ** 2 }} {{ -2 ** 2 }} {{ 2 ** -1 }} {{ 1e22 }} {{ 7 / 2 }}",
+    "{{ 2.5 | round }} {{ 3.5 | round }} {{ 2.675 | round(2) }} {{ -1.5 | round }} {{ 42.55 | round(1, 'floor') }} {{ 1 | round }}",
+    "{{ 1 < 2 < 3 }} {{ 1 < 3 < 2 }} {{ 1 == 1.0 == true }} {{ 'a' in 'abc' not in ['x'] }} {{ not 1 in [1] }} {{ [1, 2] < [1, 3] }}",
+    "{{ 'abcdef'[::-1] }} {{ 'äöü'[1] }} {{ 'äöü'[-2:] }} {{ l[5:] }} {{ l[-10:2] }} {{ l[::2] }} {{ range(10)[2:8:3] }} {{ range(10)[::-3] }}",
+    "{{ ' a  b '.split() }}{{ ' a  b '.split(' ') }}{{ 'a,b,c'.rsplit(',', 1) }}{{ ' a b c '.rsplit(none, 1) }}{{ ' a b c '.split(none, 1) }}",
+    "{{ '%5s|%-5s|%05d|%+d|%.1f|%x|%r|%%' % ('a', 'b', 42, 7, 2.25, 255, 'c') }}{{ '%(b)s' % d }}{{ '{} {}'.format(1, 'x') }}",
+    "{{ {'a': 1.0, 'b': [none, true, 1e-7, 'é\\n\\x01'], 3: {}} | tojson }}{{ [] | tojson(indent=2) }}{{ [1, {'a': []}] | tojson(indent=2) }}",
+    "{{ ['it\\'s', '\"', 'a\\\\b\\n\\t\\x7f\\xa0é', 1.0, none, true, (1,), {'k': ()}] }}",
+    "{% call(x) mac(1, b='z') %}<{{ x }}{{ s }}>{% endcall %}{% filter upper %}a{{ s }}{% endfilter %}{% with s = 1, v = s %}{{ s ~ v }}{% endwith %}",
+    "{{ 'a' ~ 1 ~ none ~ missing ~ 1.5 ~ true }}{{ missing is defined }}{{ missing | default('x') }}{{ '' | default('y', true) }}{{ d.zz | d }}",
+    "{{ d.items is callable }}{{ d['items'] }}{{ d.get('items') }}{{ l.append is defined }}{{ ns.zz is undefined }}{{ none is none }}",
+    "{{ '12' | int + 1 }} {{ '0x1f' | int(0, 16) }} {{ ' 4.9 ' | int }} {{ 'x' | int(-1) }} {{ '1e3' | float }} {{ '1_0' | int }} {{ true | int }}",
+    "{{ 'a\nb\n\nc' | indent }}|{{ 'a\nb\n\nc' | indent(2, true, true) }}|{{ 'a\nb' | indent('> ') }}",
+]
+
+
 def make(rng, count):
     cases = []
     for _ in range(count):
@@ -182,6 +219,11 @@ def write_fixture(program):
     """Short programs whose text is not empty, and one error for every ten of them; none that hone refuses."""
     cases = make(random.Random(20240726), 12000)
     lines, texts, errors = [json.dumps({"variables": VALUES}, ensure_ascii=False)], set(), 0
+    for body in PINNED:
+        text, error = reference({"template": HEAD + body, "variables": VALUES, "messages": []})
+        lines.append(json.dumps({"template": HEAD + body, **({"error": True} if error else {"text": text})}, ensure_ascii=False))
+        if error:
+            print("an error, is it meant?", body, error)
     for case, line in zip(cases, ask(program, cases)):
         text, error = reference(case)
         short = len(case["template"]) < len(HEAD) + 150 and len(text or "") < 200
