@@ -200,6 +200,17 @@ static void wrong_input_is_refused(void **state)
     text_free(&text);
 }
 
+static void space_before_a_block_that_begins_the_template_goes(void **state)
+{
+    (void)state;
+    Text text = {0};
+    const char *block = "  {% if true %} x{% endif %}", *print = "  {{ 'x' }}";
+    assert_int_equal(render(block, strlen(block), "[]", &text, NULL), OK);
+    assert_int_equal(render(print, strlen(print), "[]", &text, NULL), OK);
+    assert_string_equal(text.data, " x  x");
+    text_free(&text);
+}
+
 static void memory_that_fails_is_an_error(void **state)
 {
     (void)state;
@@ -232,6 +243,7 @@ int main(void)
         cmocka_unit_test(nothing_is_too_deep_for_the_stack),
         cmocka_unit_test(spans_are_bytes_and_captured_ones_are_refused),
         cmocka_unit_test(wrong_input_is_refused),
+        cmocka_unit_test(space_before_a_block_that_begins_the_template_goes),
         cmocka_unit_test(memory_that_fails_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
