@@ -8,7 +8,7 @@ option(HONE_GPU_TESTS "Build what scripts/gpu-check runs on a real device" OFF)
 
 find_program(HONE_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
 find_path(HONE_CUDA_INCLUDE cuda_runtime.h HINTS $ENV{CUDA_HOME}/include /usr/local/cuda/include)
-# Of NCCL the header is needed here; the library is opened at run time (kernels/cuda/comm.cu).
+# Of NCCL the header is needed here; the library is opened at run time (kernels/cuda/comm_nccl.cu).
 find_path(HONE_NCCL_INCLUDE nccl.h HINTS $ENV{NCCL_HOME}/include $ENV{CUDA_HOME}/include /usr/local/cuda/include)
 if(NOT HONE_NCCL_INCLUDE)
   message(STATUS "CUDA: no nccl.h: ranks on GPUs exchange through host memory")

@@ -1,4 +1,4 @@
-/* Every kernel's contract, once: a table of functions that a backend fills (kernels/cpu, later kernels/cuda).
+/* Every kernel's contract, once: a table of functions that a backend fills (kernels/cpu, kernels/cuda).
  *
  * Conventions, unless a contract says otherwise:
  *   - Matrices are row-major and dense. Sizes may be 0. Pointers have the alignment of their type, fast paths look for

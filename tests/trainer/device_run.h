@@ -53,22 +53,28 @@ static inline int run(const char *format, ...)
     return system(command);
 }
 
+/* What starts as many ranks. */
+UNUSED_FN const char *launcher(void)
+{
+    static char text[128];
+    *text = '\0';
+    if (ranks > 1)
+        snprintf(text, sizeof text, "HONE_EMU_DEVICES=%d mpirun --oversubscribe --timeout 100 -np %d", ranks, ranks);
+    return text;
+}
+
 /* Trains into dir/out; on a device in another order of threads, blocks and queued work each time. */
 UNUSED_FN void train(bool on_device, const char *out, const char *options)
 {
     static int seed;
-    char launch[128] = "";
-    if (ranks > 1)
-        snprintf(launch, sizeof launch, "HONE_EMU_DEVICES=%d mpirun --oversubscribe --timeout 100 -np %d", ranks,
-                 ranks);
     int failed = run("HONE_EMU_SEED=%d %s %s train --device %s --model_type gpt2 --config_overrides " MODEL
                      " --tokenizer_name tests/fixtures/models/gpt2_tiny --train_file tests/fixtures/data/validation.txt"
                      " --validation_file tests/fixtures/data/validation.txt --max_eval_samples 10 --block_size 16"
                      " --max_train_samples 40 --per_device_train_batch_size 3 --learning_rate 1e-2 --max_steps %d"
                      " --logging_steps 1 --disable_tqdm --num_threads 1 --output_dir %s/%s --save_strategy no"
                      " --report_to none %s >%s/log 2>&1",
-                     seed++ % 5, launch, on_device ? device_program : host_program, on_device ? "cuda" : "cpu", STEPS,
-                     dir, out, options, dir);
+                     seed++ % 5, launcher(), on_device ? device_program : host_program, on_device ? "cuda" : "cpu",
+                     STEPS, dir, out, options, dir);
     if (failed) fail_msg("%s %s failed (%d)", out, options, run("cat %s/log", dir));
     assert_int_equal(run("grep -q ', %s, %d ranks* of 1 thread' %s/log",
                          on_device ? "cuda\\( in b*float16\\)*" : "cpu/[a-z0-9]*", ranks, dir), 0);
@@ -135,6 +141,29 @@ UNUSED_FN double logged(const char *out, size_t entry, const char *key)
     state_log_get(&s, entry, &e);
     state_free(&s);
     return logentry_get(&e, key, NAN);
+}
+
+/* eval_loss that `hone eval` prints of the model in dir/name. */
+UNUSED_FN double evaluate(bool on_device, const char *name, const char *options)
+{
+    char path[4096], line[4096] = "";
+    cJSON *metrics;
+    int failed = run("%s eval --device %s --model_name_or_path %s/%s --validation_file "
+                     "tests/fixtures/data/validation.txt --max_eval_samples 10 --block_size 16 --disable_tqdm "
+                     "--num_threads 1 --output_dir %s/none %s 2>%s/log >%s/metrics",
+                     on_device ? device_program : host_program, on_device ? "cuda" : "cpu", dir, name, dir, options,
+                     dir, dir);
+    if (failed) fail_msg("eval %s failed (%d)", options, run("cat %s/log", dir));
+    snprintf(path, sizeof path, "%s/metrics", dir);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof line, f));
+    fclose(f);
+    assert_int_equal(json_parse(line, strlen(line), path, &metrics), OK);
+    const cJSON *loss = cJSON_GetObjectItemCaseSensitive(metrics, "eval_loss");
+    double value = cJSON_IsNumber(loss) ? loss->valuedouble : NAN;
+    cJSON_Delete(metrics);
+    return value;
 }
 
 UNUSED_FN void remove_runs(void) { assert_int_equal(run("rm -rf %s/*/", dir), 0); }

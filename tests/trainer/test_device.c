@@ -49,35 +49,12 @@ static void the_best_checkpoint_comes_back_to_the_device(void **state)
     assert_int_equal(run("cmp %s/best/model.safetensors %s/best/checkpoint-4/model.safetensors", dir, dir), 0);
 }
 
-/* eval_loss that `program eval` prints. */
-static double evaluate(const char *program, const char *device)
-{
-    char path[4096], line[4096] = "";
-    cJSON *metrics;
-    int failed = run("%s eval --device %s --model_name_or_path %s/host "
-                     "--validation_file tests/fixtures/data/validation.txt --max_eval_samples 10 "
-                     "--block_size 16 --disable_tqdm --num_threads 1 --output_dir %s/none "
-                     "2>%s/log >%s/metrics",
-                     program, device, dir, dir, dir, dir);
-    if (failed) fail_msg("eval on %s failed (%d)", device, run("cat %s/log", dir));
-    snprintf(path, sizeof path, "%s/metrics", dir);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    assert_non_null(fgets(line, sizeof line, f));
-    fclose(f);
-    assert_int_equal(json_parse(line, strlen(line), path, &metrics), OK);
-    const cJSON *loss = cJSON_GetObjectItemCaseSensitive(metrics, "eval_loss");
-    double value = cJSON_IsNumber(loss) ? loss->valuedouble : NAN;
-    cJSON_Delete(metrics);
-    return value;
-}
-
 static void a_device_evaluates_like_the_cpu(void **state)
 {
     (void)state;
     if (!emulated) skip();
     train(false, "host", "--overwrite_output_dir");
-    double want = evaluate(host_program, "cpu"), got = evaluate(device_program, "cuda");
+    double want = evaluate(false, "host", ""), got = evaluate(true, "host", "");
     assert_true(fabs(want - got) <= 2e-6 * fabs(want));
 }
 

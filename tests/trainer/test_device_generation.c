@@ -2,47 +2,13 @@
 /* Texts from a device (hone-emulated): those of the CPU, for each model of the fixtures, alone, many at once, several
  * to one prompt, in any order of threads, blocks and queued work. */
 #include <dirent.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "trainer/base/file.h"
+#include "tests/trainer/device_run.h"
 
 #define TEXTS "'hello there' 'so it' '' 'a'"
-static char dir[] = "/tmp/hone-texts-XXXXXX", host_program[4096], device_program[4096];
 
-static int setup(void **state)
-{
-    (void)state;
-    assert_non_null(realpath("hone", host_program));
-    if (!realpath("hone-emulated", device_program)) return 0;
-    assert_non_null(mkdtemp(dir));
-    return chdir(FIXTURES "/models");
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return *device_program && dir_remove(dir) != OK;
-}
-
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *format, ...)
-{
-    char command[16384];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(command, sizeof command, format, args);
-    va_end(args);
-    return system(command);
-}
+/* Models by their names alone. */
+static int setup_texts(void **state) { return setup(state) || chdir("tests/fixtures/models"); }
 
 /* Into dir/out. */
 static void answers(const char *program, const char *device, const char *model, const char *options, const char *out)
@@ -64,7 +30,7 @@ static void every_model_says_on_a_device_what_it_says_on_the_cpu(void **state)
 {
     (void)state;
     int count = 0;
-    if (!*device_program) skip();
+    if (!emulated) skip();
     DIR *models = opendir(".");
     assert_non_null(models);
     for (struct dirent *entry; (entry = readdir(models));) {
@@ -82,7 +48,7 @@ static void many_texts_and_many_answers(void **state)
 {
     (void)state;
     char options[4096] = "--max_new_tokens 4 --batch_size 40";
-    if (!*device_program) skip();
+    if (!emulated) skip();
     for (int i = 0; i < 40; i++) /* more than scores come in one copy */
         snprintf(options + strlen(options), sizeof options - strlen(options), " 'text number %d'", i);
     same_answers("gpt2_tiny", options);
@@ -100,7 +66,7 @@ static void refused(const char *program, const char *device, const char *says)
 static void a_device_that_is_none_is_refused(void **state)
 {
     (void)state;
-    if (!*device_program) skip();
+    if (!emulated) skip();
     refused(device_program, "gpu", "device must be auto, cpu or cuda, and is `gpu`");
     char none[4200];
     snprintf(none, sizeof none, "HONE_EMU_DEVICES=0 %s", device_program);
@@ -116,5 +82,5 @@ int main(void)
         cmocka_unit_test(many_texts_and_many_answers),
         cmocka_unit_test(a_device_that_is_none_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup_texts, teardown);
 }

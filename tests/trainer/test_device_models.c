@@ -9,15 +9,11 @@ enum { NAMES = sizeof names / sizeof *names };
 
 static void train_model(bool on_device, const char *out, const char *name, const char *options)
 {
-    char launch[128] = "";
-    if (ranks > 1)
-        snprintf(launch, sizeof launch, "HONE_EMU_DEVICES=%d mpirun --oversubscribe --timeout 100 -np %d", ranks,
-                 ranks);
     int failed = run("%s %s train --device %s --model_name_or_path tests/fixtures/models/%s --block_size 16 "
                      "--train_file tests/fixtures/data/validation.txt --max_train_samples 12 --max_steps 3 "
                      "--per_device_train_batch_size 2 --learning_rate 1e-3 --logging_steps 1 --disable_tqdm "
                      "--num_threads 1 --output_dir %s/%s --save_strategy no --report_to none %s >%s/log 2>&1",
-                     launch, on_device ? device_program : host_program, on_device ? "cuda" : "cpu", name, dir, out,
+                     launcher(), on_device ? device_program : host_program, on_device ? "cuda" : "cpu", name, dir, out,
                      options, dir);
     if (failed) fail_msg("%s %s failed (%d)", name, options, run("cat %s/log", dir));
 }

@@ -37,27 +37,6 @@ static void the_curves_are_those_of_float32_within_rounding(void **state)
     }
 }
 
-/* eval_loss of the model in dir/f32. */
-static double evaluate(const char *options)
-{
-    char path[4096], line[4096] = "";
-    cJSON *metrics;
-    int failed = run("%s eval --device cuda --model_name_or_path %s/f32 --validation_file "
-                     "tests/fixtures/data/validation.txt --max_eval_samples 10 --block_size 16 --disable_tqdm "
-                     "--num_threads 1 --output_dir %s/none %s 2>%s/log >%s/metrics",
-                     device_program, dir, dir, options, dir, dir);
-    if (failed) fail_msg("eval %s failed (%d)", options, run("cat %s/log", dir));
-    snprintf(path, sizeof path, "%s/metrics", dir);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    assert_non_null(fgets(line, sizeof line, f));
-    fclose(f);
-    assert_int_equal(json_parse(line, strlen(line), path, &metrics), OK);
-    double value = cJSON_GetObjectItemCaseSensitive(metrics, "eval_loss")->valuedouble;
-    cJSON_Delete(metrics);
-    return value;
-}
-
 static void evaluation_has_a_precision_of_its_own(void **state)
 {
     (void)state;
@@ -65,11 +44,11 @@ static void evaluation_has_a_precision_of_its_own(void **state)
     static const char evaluates[] = SMALL_STEPS "--eval_strategy steps --eval_steps 2 --eval_on_start";
     char options[256];
     train(true, "f32", evaluates);
-    double want = evaluate("");
+    double want = evaluate(true, "f32", "");
     static const struct { const char *key, *full; double most; } cases[] = {
         {"--bf16", "--bf16_full_eval", 1e-2}, {"--fp16", "--fp16_full_eval", 2e-3}};
     for (int i = 0; i < 2; i++) {
-        double got = evaluate(cases[i].full), also = evaluate(cases[i].key);
+        double got = evaluate(true, "f32", cases[i].full), also = evaluate(true, "f32", cases[i].key);
         assert_true(got != want && fabs(got - want) < cases[i].most * want);
         assert_true(got == also);
         snprintf(options, sizeof options, "%s %s", evaluates, cases[i].full);

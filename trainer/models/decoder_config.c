@@ -114,6 +114,30 @@ done:
     return st;
 }
 
+Status decoder_config_biases(Model *m, const char *where, DecoderSpec *spec)
+{
+    bool bias = false;
+    Status st = json_bool_or(m->config, where, "attention_bias", false, &bias);
+    spec->qkv_bias = spec->o_bias = bias;
+    return st;
+}
+
+static bool is_late(int64_t layer, int64_t from) { return layer >= from; }
+
+Status decoder_config_last_windows(Model *m, const char *where, int64_t fallback, const int32_t **out)
+{
+    Status st = OK;
+    bool use_window;
+    int32_t window = 0;
+    int64_t full_layers;
+    TRY(json_bool_or(m->config, where, "use_sliding_window", false, &use_window));
+    if (use_window) TRY(decoder_config_window(m, where, fallback, &window));
+    TRY(json_int_or(m->config, where, "max_window_layers", 28, &full_layers));
+    TRY(decoder_config_windows(m, where, window, is_late, full_layers, out));
+done:
+    return st;
+}
+
 Status decoder_config_declare(Model *m, const char *where, const DecoderDefaults *d, const DecoderSpec *s)
 {
     Status st = OK;

@@ -27,9 +27,13 @@ typedef struct DecoderDefaults {
 Status decoder_config_read(Model *m, const char *where, const DecoderDefaults *d, DecoderSpec *out);
 /* sliding_window: null is 0; the default where it is missing. */
 Status decoder_config_window(Model *m, const char *where, int64_t fallback, int32_t *out);
+/* attention_bias: of q, k, v and o. */
+Status decoder_config_biases(Model *m, const char *where, DecoderSpec *spec);
 /* Windows by layer_types; where that is missing, those of layers for which `slides` says so. In the model's arena. */
 Status decoder_config_windows(Model *m, const char *where, int32_t window, bool (*slides)(int64_t layer, int64_t from),
                               int64_t from, const int32_t **out);
+/* Qwen's: use_sliding_window, and the layers from max_window_layers on where layer_types is missing. */
+Status decoder_config_last_windows(Model *m, const char *where, int64_t fallback, const int32_t **out);
 /* Declares the decoder and its head. */
 Status decoder_config_declare(Model *m, const char *where, const DecoderDefaults *d, const DecoderSpec *spec);
 Tensor *decoder_model_forward(Tape *t, const Model *m, const Batch *batch);
@@ -37,6 +41,20 @@ void decoder_model_close(Model *m);
 
 /* rope_parameters, or rope_theta and rope_scaling as files of transformers 4 have them. */
 Status rope_config_read(Model *m, const char *where, int64_t head_dim, RopeSpec *out);
+
+/* The rest of a type, whose file has `declare` and `settings`. */
+#define DECODER_TYPE(type, class)                                             \
+    const ModelType model_##type = {                                          \
+        .name = #type,                                                        \
+        .architecture = class,                                                \
+        .bytes = sizeof(DecoderModel),                                        \
+        .declare = declare,                                                   \
+        .forward = decoder_model_forward,                                     \
+        .close = decoder_model_close,                                         \
+        .prefix = "model.",                                                   \
+        .ignored = (const char *const[]){".rotary_emb.inv_freq", NULL},       \
+        .settings = settings,                                                 \
+    }
 
 /* Lines of a type's `settings`. */
 #define DECODER_SETTINGS                                                \

@@ -31,12 +31,11 @@ static Status declare(Model *m, const char *where)
 {
     Status st = OK;
     DecoderSpec spec = {.norm_offset = 1, .branch_norms = true};
-    bool bias, bidirectional;
+    bool bidirectional;
     int32_t window;
     double scalar;
     TRY(decoder_config_read(m, where, &defaults, &spec));
-    TRY(json_bool_or(m->config, where, "attention_bias", false, &bias));
-    spec.qkv_bias = spec.o_bias = bias;
+    TRY(decoder_config_biases(m, where, &spec));
     TRY(json_real_or(m->config, where, "query_pre_attn_scalar", 256, &scalar));
     if (!(scalar > 0)) RAISE(FORMAT, "%s: query_pre_attn_scalar must be positive", where);
     spec.attention_scale = (float)(1 / sqrt(scalar));
@@ -66,14 +65,4 @@ static const ModelSetting settings[] = {
     {.name = NULL},
 };
 
-const ModelType model_gemma2 = {
-    .name = "gemma2",
-    .architecture = "Gemma2ForCausalLM",
-    .bytes = sizeof(DecoderModel),
-    .declare = declare,
-    .forward = decoder_model_forward,
-    .close = decoder_model_close,
-    .prefix = "model.",
-    .ignored = (const char *const[]){".rotary_emb.inv_freq", NULL},
-    .settings = settings,
-};
+DECODER_TYPE(gemma2, "Gemma2ForCausalLM");

@@ -8,11 +8,9 @@ static Status declare(Model *m, const char *where)
 {
     Status st = OK;
     DecoderSpec spec = {0};
-    bool bias;
     TRY(decoder_config_read(m, where, &defaults, &spec));
-    TRY(json_bool_or(m->config, where, "attention_bias", false, &bias));
+    TRY(decoder_config_biases(m, where, &spec));
     TRY(json_bool_or(m->config, where, "mlp_bias", false, &spec.mlp_bias));
-    spec.qkv_bias = spec.o_bias = bias;
     TRY(decoder_config_declare(m, where, &defaults, &spec));
 done:
     return st;
@@ -27,14 +25,4 @@ static const ModelSetting settings[] = {
     {.name = NULL},
 };
 
-const ModelType model_llama = {
-    .name = "llama",
-    .architecture = "LlamaForCausalLM",
-    .bytes = sizeof(DecoderModel),
-    .declare = declare,
-    .forward = decoder_model_forward,
-    .close = decoder_model_close,
-    .prefix = "model.",
-    .ignored = (const char *const[]){".rotary_emb.inv_freq", NULL},
-    .settings = settings,
-};
+DECODER_TYPE(llama, "LlamaForCausalLM");

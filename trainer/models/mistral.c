@@ -28,14 +28,4 @@ static const ModelSetting settings[] = {
     {.name = NULL},
 };
 
-const ModelType model_mistral = {
-    .name = "mistral",
-    .architecture = "MistralForCausalLM",
-    .bytes = sizeof(DecoderModel),
-    .declare = declare,
-    .forward = decoder_model_forward,
-    .close = decoder_model_close,
-    .prefix = "model.",
-    .ignored = (const char *const[]){".rotary_emb.inv_freq", NULL},
-    .settings = settings,
-};
+DECODER_TYPE(mistral, "MistralForCausalLM");

@@ -1,4 +1,4 @@
-/* What the parser's files share: parser.c (statements), parse_operators.c and parse_expression.c. */
+/* What the parser's files share: parser.c, parse_statements.c, parse_operators.c and parse_expression.c. */
 #ifndef HONE_TEMPLATE_PARSER_INTERNAL_H
 #define HONE_TEMPLATE_PARSER_INTERNAL_H
 
@@ -43,6 +43,15 @@ Status parser_node(Parser *p, NodeKind kind, Node **out); /* of the current line
 Status parser_intern(Parser *p, const Token *name, int *out);
 Status parser_enter(Parser *p); /* one level deeper; p->depth-- when left */
 
+Status parser_unexpected(Parser *p, const char *wanted); /* the error */
+Status parser_tag_end(Parser *p);
+/* The end of the tag, then all up to a tag whose name is one of `end` ("endif|else"); p stands at that name, or, where
+ * it is the whole body, behind it. */
+Status parser_body(Parser *p, const char *end, const Node **out);
+Status parser_whole_body(Parser *p, const char *end, const Node **out);
+
+/* p stands at the tag's name; afterwards at the end of its last tag. */
+Status parse_statement(Parser *p, Node **out);
 Status parse_expression(Parser *p, Node **out);
 Status parse_or(Parser *p, Node **out);                       /* no `a if b` */
 Status parse_unary(Parser *p, bool with_filter, Node **out);
