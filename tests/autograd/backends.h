@@ -10,7 +10,7 @@
 #include <string.h>
 
 #ifdef HONE_TEST_CUDA
-#include "kernels/cuda/cuda.h"
+#include "tests/autograd/device_memory.h"
 #endif
 #include "kernels/kernels.h"
 #include "trainer/checkpoint/safetensors.h"
@@ -46,35 +46,7 @@ static inline void *cpu_take(size_t bytes) /* exactly that much, so that the san
 }
 
 #ifdef HONE_TEST_CUDA
-static Stream *device_queue; /* of the line at work: one at a time */
-
 static inline const Kernels *device_kernels(int which) { return (void)which, kernels_cuda(); }
-
-static inline Stream *device_stream(int threads)
-{
-    char message[200];
-    (void)threads;
-    device_queue = stream_new_cuda(0, message);
-    if (!device_queue) fail_msg("%s", message);
-    return device_queue;
-}
-
-static inline void *device_take(size_t bytes)
-{
-    void *memory = stream_allocate(device_queue, bytes);
-    assert_non_null(memory);
-    return memory;
-}
-
-static inline void device_give(void *memory) { stream_release(device_queue, memory); }
-
-static inline void *device_copy(void *to, const void *from, size_t bytes)
-{
-    kernels_cuda()->copy(device_queue, to, from, bytes);
-    stream_sync(device_queue);
-    if (stream_failed(device_queue)) fail_msg("%s", stream_message(device_queue));
-    return to;
-}
 #endif
 
 #define DEVICE device_kernels, device_stream, device_take, device_give, device_copy, device_copy

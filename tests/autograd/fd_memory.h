@@ -8,42 +8,18 @@
 
 #include "kernels/kernels.h"
 #ifdef HONE_TEST_CUDA
-#include "kernels/cuda/cuda.h"
+#include "tests/autograd/device_memory.h"
 #endif
-
-static Stream *fd_stream; /* of the tape at work: one at a time */
 
 #ifdef HONE_TEST_CUDA
 /* A launch on the emulator takes its time: fewer shapes, directions, places where memory ends. */
 enum { FD_TABLES = 1, FD_SHAPES = 1, FD_DIRECTIONS = 3, FD_EVERY = 9, FD_STEP = 256 };
 static inline const Kernels *fd_table(int which) { return (void)which, kernels_cuda(); }
 
-static inline Stream *fd_stream_new(int threads)
-{
-    char message[200];
-    (void)threads;
-    fd_stream = stream_new_cuda(0, message);
-    if (!fd_stream) fail_msg("%s", message);
-    return fd_stream;
-}
-
-static inline void *fd_take(size_t bytes)
-{
-    void *memory = stream_allocate(fd_stream, bytes);
-    assert_non_null(memory);
-    return memory;
-}
-
-static inline void fd_give(void *memory) { stream_release(fd_stream, memory); }
-
-/* To or from the host. */
-static inline void *fd_copy(void *to, const void *from, size_t bytes)
-{
-    kernels_cuda()->copy(fd_stream, to, from, bytes);
-    stream_sync(fd_stream);
-    if (stream_failed(fd_stream)) fail_msg("%s", stream_message(fd_stream));
-    return to;
-}
+static inline Stream *fd_stream_new(int threads) { return device_stream(threads); }
+static inline void *fd_take(size_t bytes) { return device_take(bytes); }
+static inline void fd_give(void *memory) { device_give(memory); }
+static inline void *fd_copy(void *to, const void *from, size_t bytes) { return device_copy(to, from, bytes); }
 #else
 enum { FD_TABLES = 3, FD_SHAPES = 5, FD_DIRECTIONS = 6, FD_EVERY = 1, FD_STEP = 64 };
 static inline const Kernels *fd_table(int which) /* NULL: this machine lacks it */
@@ -51,7 +27,7 @@ static inline const Kernels *fd_table(int which) /* NULL: this machine lacks it 
     return isa_detect() >> which & 1 ? kernels_cpu(1u << which) : NULL;
 }
 
-static inline Stream *fd_stream_new(int threads) { return fd_stream = stream_new_cpu(threads); }
+static inline Stream *fd_stream_new(int threads) { return stream_new_cpu(threads); }
 
 static inline void *fd_take(size_t bytes) /* exactly that much, so that the sanitizer sees a step beyond */
 {
