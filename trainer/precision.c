@@ -53,7 +53,7 @@ Status precision_open(Trainer *tr, bool training)
     TRY(choose_tf32(tr));
     if (p->training != DTYPE_F32) TRY(copy_new(tr, p->training, &p->training_copy));
     if (p->evaluation != p->training) TRY(copy_new(tr, p->evaluation, &p->evaluation_copy));
-    parameters_view_low(&tr->model->params, p->training_copy, p->training);
+    parameters_view_low(&tr->model->params, p->training_copy, NULL, p->training);
 done:
     return st;
 }
@@ -94,10 +94,10 @@ void precision_begin_evaluation(Trainer *tr)
     if (p->evaluation == p->training) return;
     LowCopy low = {.data = p->evaluation_copy, .dtype = p->evaluation};
     tr->machine.k->low_copy(tr->machine.stream, &low, ps->weights, ps->flat_count);
-    parameters_view_low(ps, p->evaluation_copy, p->evaluation);
+    parameters_view_low(ps, p->evaluation_copy, NULL, p->evaluation);
 }
 
 void precision_end_evaluation(Trainer *tr)
 {
-    parameters_view_low(&tr->model->params, tr->precision.training_copy, tr->precision.training);
+    parameters_view_low(&tr->model->params, tr->precision.training_copy, NULL, tr->precision.training);
 }

@@ -51,12 +51,25 @@ FD(layer_norm_shared_bias)
 FD(rms_norm) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 0); }
 FD(rms_norm_offset) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 1); }
 FD(rms_norm_heads) { UNUSED_SHAPE; return op_rms_norm(t, in[0], in[1], 0.3f, 0); }
-FD(lora) { UNUSED_SHAPE; return op_lora(t, in[0], in[1], in[2], in[3], 0.7f); }
+FD(lora) { UNUSED_SHAPE; return op_lora_up(t, in[0], op_lora_down(t, in[1], in[2], NULL, 0), 0, in[3], 0.7f); }
 FD(lora_of_results)
 {
     UNUSED_SHAPE;
     Tensor *x = op_linear(t, in[0], in[1], NULL, OUT_IN, ACT_NONE);
-    return op_lora(t, op_linear(t, x, in[2], NULL, OUT_IN, ACT_NONE), x, in[3], in[4], 0.7f);
+    Tensor *u = op_lora_down(t, x, in[3], NULL, 0);
+    return op_lora_up(t, op_linear(t, x, in[2], NULL, OUT_IN, ACT_NONE), u, 0, in[4], 0.7f);
+}
+FD(activation) { UNUSED_SHAPE; return op_activation(t, in[0], ACT_GELU_TANH); }
+FD(activation_of_result)
+{
+    UNUSED_SHAPE;
+    return op_activation(t, op_linear(t, in[0], in[1], NULL, OUT_IN, ACT_NONE), ACT_SILU);
+}
+FD(dropout_alone) /* of what another op reads too */
+{
+    UNUSED_SHAPE;
+    t->op = 3;
+    return op_dropout_add(t, op_dropout(t, in[0], 0.4f), in[0], 0);
 }
 FD(scaled) { UNUSED_SHAPE; return op_scale(t, in[0], 1.7f); }
 FD(scaled_result) { UNUSED_SHAPE; return op_scale(t, op_linear(t, in[0], in[1], NULL, OUT_IN, ACT_NONE), 1.7f); }
@@ -183,6 +196,9 @@ static const FdOp fd_ops[] = {
     {"rms_norm_heads", 2, "r41A", fd_rms_norm_heads, false},
     {"lora", 4, "rarbbBaB", fd_lora, false},
     {"lora_of_results", 5, "rabAaBbBaB", fd_lora_of_results, false},
+    {"activation", 1, "ra", fd_activation, false},
+    {"activation_of_result", 2, "raBA", fd_activation_of_result, false},
+    {"dropout_alone", 1, "ra", fd_dropout_alone, false},
     {"scaled", 1, "ra", fd_scaled, false},
     {"scaled_result", 2, "raBA", fd_scaled_result, false},
     {"embedding", 1, "BA", fd_embedding, false},

@@ -75,8 +75,8 @@ static Tensor *run_rms_norm(Case *c)
 
 static Tensor *run_lora(Case *c)
 {
-    return op_lora(c->tape, activation(c, "onto"), activation(c, "x"), parameter(c, "a"), parameter(c, "b"),
-                   case_attr(c, "scale", 0));
+    Tensor *u = op_lora_down(c->tape, activation(c, "x"), parameter(c, "a"), NULL, 0);
+    return op_lora_up(c->tape, activation(c, "onto"), u, 0, parameter(c, "b"), case_attr(c, "scale", 0));
 }
 
 static Tensor *run_scale(Case *c) { return op_scale(c->tape, activation(c, "x"), case_attr(c, "factor", 0)); }
@@ -94,6 +94,14 @@ static Tensor *run_dropout(Case *c)
 {
     c->tape->op = (uint32_t)case_attr(c, "op", 0);
     return op_dropout_add(c->tape, activation(c, "x"), activation(c, "residual"), case_attr(c, "p", 0));
+}
+
+static Tensor *run_activation_alone(Case *c) { return op_activation(c->tape, activation(c, "x"), activation_of(c->file)); }
+
+static Tensor *run_dropout_alone(Case *c)
+{
+    c->tape->op = (uint32_t)case_attr(c, "op", 0);
+    return op_dropout(c->tape, activation(c, "x"), case_attr(c, "p", 0));
 }
 
 /* q, k and v side by side in one tensor, with columns between that nobody reads. */
@@ -192,9 +200,11 @@ typedef struct Entry {
 } Entry;
 
 static const Entry entries[] = {
+    {"activation", "activation_*", run_activation_alone},
     {"attention", "attention_*", run_attention},
     {"attention", "attention_*", run_packed_attention},
     {"cross_entropy", "cross_entropy_*", run_cross_entropy},
+    {"dropout", "dropout_alone", run_dropout_alone},
     {"dropout_add", "dropout_*", run_dropout},
     {"dropout_add", "add_layer_norm", run_add_layer_norm},
     {"embedding", "embedding*", run_embedding},
@@ -204,7 +214,8 @@ static const Entry entries[] = {
     {"linear", "linear_out_in_*", run_linear},
     {"linear", "activation_*", run_activation},
     {"linear_cross_entropy", "linear_cross_entropy_*", run_linear_cross_entropy},
-    {"lora", "lora", run_lora},
+    {"lora_down", "lora", run_lora},
+    {"lora_up", "lora", run_lora},
     {"rms_norm", "rms_norm*", run_rms_norm},
     {"rope", "rope*", run_rope},
     {"scale", "scale", run_scale},

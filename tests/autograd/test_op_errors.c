@@ -83,7 +83,10 @@ static void arguments_that_do_not_fit_are_the_tapes_error(void **state)
     REFUSED(p, "layer_norm", "x [5, 7], weight [6]", op_layer_norm(t, &p->y, &p->row, NULL, 1e-5f));
     REFUSED(p, "layer_norm", "weight [6]", op_layer_norm(t, &p->x, &p->row, &p->y, 1e-5f));
     REFUSED(p, "rms_norm", "x [5, 7], weight [6]", op_rms_norm(t, &p->y, &p->row, 1e-5f, 0));
-    REFUSED(p, "lora", "x [5, 6], a [", op_lora(t, &p->y, &p->x, &p->weight, &p->weight, 1));
+    REFUSED(p, "lora_down", "x [5, 7], a [6, 6]", op_lora_down(t, &p->y, &p->weight, NULL, 0));
+    REFUSED(p, "lora_down", "no one matrix", op_lora_down(t, &p->x, &p->weight, (Tensor *[]){&p->weight}, 1));
+    REFUSED(p, "lora_up", "onto [5, 7], u [5, 6] from 0", op_lora_up(t, &p->y, &p->x, 0, &p->weight, 1));
+    REFUSED(p, "lora_up", "u [5, 6] from 1", op_lora_up(t, &p->x, &p->x, 1, &p->weight, 1));
     REFUSED(p, "scale", "input 0 is missing", op_scale(t, NULL, 2));
     REFUSED(p, "embedding", "onto [5, 7]", op_embedding(t, &p->y, &p->weight, zeros, 5, -1));
     REFUSED(p, "embedding", "rows 5", op_embedding(t, &p->small, &p->weight, zeros, 5, -1));
@@ -107,6 +110,10 @@ static void null_gives_null_and_the_first_error_stays(void **state)
     REFUSED(p, "linear", "input 0 is missing", op_linear(t, NULL, &p->weight, NULL, OUT_IN, ACT_NONE));
     assert_null(op_linear(t, &p->x, NULL, NULL, OUT_IN, ACT_NONE)); /* all of these come after an error */
     assert_null(op_gated(t, &p->x, NULL, ACT_SILU));
+    assert_null(op_lora_down(t, &p->x, NULL, NULL, 0));
+    assert_null(op_lora_up(t, &p->x, NULL, 0, &p->weight, 1));
+    assert_null(op_activation(t, NULL, ACT_SILU));
+    assert_null(op_dropout(t, NULL, 0.1f));
     assert_null(op_layer_norm(t, &p->x, NULL, NULL, 0));
     assert_null(op_rms_norm(t, NULL, &p->row, 0, 0));
     assert_null(op_embedding(t, NULL, NULL, zeros, 5, -1));

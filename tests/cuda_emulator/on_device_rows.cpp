@@ -109,6 +109,15 @@ static void scatter_rows(Stream *s, Dtype d, void *y, const int32_t *to, const v
     kernels_cuda()->scatter_rows(s, c.dtype(), c.at(y), c.at(to), c.at(x), rows, cols, x_stride);
 }
 
+static void copy_columns(Stream *s, Dtype d, void *y, int64_t y_stride, const void *x, int64_t x_stride, int64_t rows,
+                         int64_t cols)
+{
+    Call c(s, d);
+    if (rows == 0) return;
+    c.out(y, (rows - 1) * y_stride + cols), c.in(x, (rows - 1) * x_stride + cols), c.place();
+    kernels_cuda()->copy_columns(s, c.dtype(), c.at(y), y_stride, c.at(x), x_stride, rows, cols);
+}
+
 void on_device_rows(Kernels *k)
 {
     ON_DEVICE(layer_norm_forward);
@@ -119,6 +128,7 @@ void on_device_rows(Kernels *k)
     ON_DEVICE(embedding_forward);
     ON_DEVICE(embedding_backward);
     ON_DEVICE(scatter_rows);
+    ON_DEVICE(copy_columns);
     ON_DEVICE(dropout_add_forward);
     ON_DEVICE(dropout_backward);
 }

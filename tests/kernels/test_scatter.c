@@ -1,4 +1,5 @@
-/* kernels/cpu/scatter.c: rows come where they were sent, and nothing else changes. */
+/* kernels/cpu/scatter.c: rows come where they were sent, and nothing else changes;
+ * columns of rows likewise. */
 #include "tests/kernels/kernel_test.h"
 
 typedef struct Shape { int64_t rows, cols, stride, offset, places; } Shape;
@@ -29,8 +30,28 @@ static void rows_come_where_they_were_sent(void **state)
             }
 }
 
+static void columns_are_copied_between_strides(void **state)
+{
+    (void)state;
+    const Kernels *k;
+    for (EACH_ISA(k))
+        for (size_t i = 0; i < COUNT(shapes); i++) {
+            const Shape *h = &shapes[i];
+            Stream *s = stream_new_cpu(2);
+            int64_t y_stride = h->cols + h->offset, n = h->rows * y_stride;
+            float *x = numbers(h->rows * h->stride + h->offset, 1), *y = numbers(n, 2), *want = copy_of(y, n);
+            for (int64_t r = 0; r < h->rows; r++)
+                for (int64_t c = 0; c < h->cols; c++) want[r * y_stride + c] = x[r * h->stride + h->offset + c];
+            k->copy_columns(s, DTYPE_F32, y, y_stride, x + h->offset, h->stride, h->rows, h->cols);
+            assert_same_bits("y", y, want, n);
+            free(x), free(y), free(want);
+            stream_free(s);
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_come_where_they_were_sent)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_come_where_they_were_sent),
+                                       cmocka_unit_test(columns_are_copied_between_strides)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,7 +56,7 @@ Tensor *op_linear(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, WeightLayout
     Tensor *y = act == ACT_NONE ? tape_new(t, x->dtype, x->rows, out) : tape_new_remade(t, x->dtype, x->rows, out);
     void *pre = y && act != ACT_NONE ? tape_keep(t, tensor_bytes(y)) : NULL;
     if (!y || t->error) return NULL;
-    tape_needs(x);
+    if (weight->needs_grad) tape_needs(x);
     LinearNode *n = TAPE_PUSH(t, LinearNode, "linear", backward, act == ACT_NONE ? NULL : remake, y, x, weight, bias);
     if (n) n->layout = layout, n->act = act, n->in = in, n->out = out, n->pre = pre;
     t->k->linear_forward(t->stream, x->dtype, y->data, pre, input, weight->data, data(bias), x->rows, in, out, layout,

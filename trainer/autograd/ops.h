@@ -9,8 +9,12 @@
 /* act(x W + bias): x [T, in], W [out, in] or [in, out] by layout, bias [out] or NULL. The pre-activation is kept, the
  * activation made again. */
 Tensor *op_linear(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, WeightLayout layout, Activation act);
-/* onto + scale * (x A^T) B^T: onto [T, out] is consumed, a [r, in], b [out, r]. */
-Tensor *op_lora(Tape *t, Tensor *onto, Tensor *x, Tensor *a, Tensor *b, float scale);
+/* A low-rank step beside a product, in two halves (nn/linear.c). Down: x A^T [T, r], A [r, in]; with `more` A's of as
+ * many columns that lie behind it in memory, one after the other without a gap, their products side by side. */
+Tensor *op_lora_down(Tape *t, Tensor *x, Tensor *a, Tensor *const more[], int num_more);
+/* Up: onto + scale * u B^T: onto [T, out] is consumed, B [out, r], u's columns [col, col + r). */
+Tensor *op_lora_up(Tape *t, Tensor *onto, Tensor *u, int64_t col, Tensor *b, float scale);
+Tensor *op_activation(Tape *t, Tensor *x, Activation act); /* made again in backward */
 /* act(gate) * up, both [T, n]; made again in backward. */
 Tensor *op_gated(Tape *t, Tensor *gate, Tensor *up, Activation act);
 /* Row-wise norms; made again in backward. bias may be NULL. */
@@ -23,6 +27,7 @@ Tensor *op_rms_norm(Tape *t, Tensor *x, Tensor *weight, float eps, float offset)
 Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, int64_t rows, int64_t padding);
 /* residual + dropout(x, p); x is consumed; residual may be NULL. p = 0: a plain sum. */
 Tensor *op_dropout_add(Tape *t, Tensor *x, Tensor *residual, float p);
+Tensor *op_dropout(Tape *t, Tensor *x, float p); /* x is left; made again in backward. p = 0: x itself */
 
 Tensor *op_scale(Tape *t, Tensor *x, float factor); /* factor * x; x is consumed */
 

@@ -62,7 +62,9 @@ void model_free(Model *m)
 
 void model_draw(Model *m, uint64_t seed)
 {
-    for (size_t i = 0; i < m->params.count; i++) parameter_draw(m->params.list[i], seed);
+    const Parameters *ps = &m->params;
+    for (size_t i = 0; i < ps->num_trained; i++)
+        parameter_draw(ps->trained[i], seed, ps->weights + ps->trained[i]->offset);
 }
 
 Tensor *model_forward(Tape *t, const Model *m, const Batch *batch) { return m->type->forward(t, m, batch); }

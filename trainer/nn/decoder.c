@@ -6,23 +6,27 @@
 static Tensor *attend(Tape *t, const DecoderLayer *l, Tensor *h)
 {
     const AttentionSpec *spec = &l->attention.spec;
-    Tensor *q = linear(t, &l->q, h), *k = linear(t, &l->k, h), *v = linear(t, &l->v, h);
+    Tensor *qkv[3], *q, *k;
+    linears(t, (const Linear *const[]){&l->q, &l->k, &l->v}, 3, h, qkv);
+    q = qkv[0], k = qkv[1];
     if (l->q_norm.weight) q = rms_norm(t, &l->q_norm, q), k = rms_norm(t, &l->k_norm, k);
     q = rope(t, l->rope, q, spec->heads, spec->head_dim);
     k = rope(t, l->rope, k, spec->kv_heads, spec->head_dim);
-    return linear(t, &l->o, attention(t, &l->attention, q, k, v));
+    return linear(t, &l->o, attention(t, &l->attention, q, k, qkv[2]));
 }
 
 static Tensor *block(Tape *t, const void *layer, Tensor *x, const Batch *batch)
 {
     const DecoderLayer *l = layer;
+    Tensor *inner[2];
     (void)batch;
     Tensor *h = attend(t, l, rms_norm(t, &l->before_attention, x));
     if (l->after_attention.weight) h = rms_norm(t, &l->after_attention, h);
     x = dropout_add(t, h, x, 0);
 
     h = rms_norm(t, &l->before_mlp, x);
-    h = op_gated(t, linear(t, &l->gate, h), linear(t, &l->up, h), l->act);
+    linears(t, (const Linear *const[]){&l->gate, &l->up}, 2, h, inner);
+    h = op_gated(t, inner[0], inner[1], l->act);
     h = linear(t, &l->down, h);
     if (l->after_mlp.weight) h = rms_norm(t, &l->after_mlp, h);
     return dropout_add(t, h, x, 0);
@@ -53,6 +57,8 @@ static void declare_layer(DecoderLayer *l, Parameters *ps, const DecoderSpec *s,
     }
     l->gate = LINEAR("mlp.gate_proj", s->hidden, s->inner, s->mlp_bias);
     l->up = LINEAR("mlp.up_proj", s->hidden, s->inner, s->mlp_bias);
+    linears_join((const Linear *const[]){&l->q, &l->k, &l->v}, 3);
+    linears_join((const Linear *const[]){&l->gate, &l->up}, 2);
     l->down = LINEAR("mlp.down_proj", s->inner, s->hidden, s->mlp_bias);
     l->before_attention = NORM("input_layernorm", s->hidden);
     if (s->branch_norms) {

@@ -12,29 +12,11 @@ static Parameter *declare(Parameters *ps, const char *name, const char *part, Pa
     char full[512];
     snprintf(full, sizeof full, "%s.%s", name, part);
     spec.name = full;
+    spec.trains = lora_saves(ps->adapters, name);
     return parameter_declare(ps, spec);
 }
 
 static Tensor *view(Parameter *p) { return p ? &p->value : NULL; }
-
-Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out, bool bias, WeightLayout layout,
-                      float std)
-{
-    Linear l = {.layout = layout};
-    ParameterSpec weight = {.ndim = 2, .init = {.kind = INIT_NORMAL, .std = std}, .decay = true};
-    weight.shape[0] = layout == OUT_IN ? out : in;
-    weight.shape[1] = layout == OUT_IN ? in : out;
-    l.weight = declare(ps, name, "weight", weight);
-    if (bias) l.bias = declare(ps, name, "bias", (ParameterSpec){.ndim = 1, .shape = {out}});
-    return l;
-}
-
-Tensor *linear_act(Tape *t, const Linear *l, Tensor *x, Activation act)
-{
-    return op_linear(t, x, view(l->weight), view(l->bias), l->layout, act);
-}
-
-Tensor *linear(Tape *t, const Linear *l, Tensor *x) { return linear_act(t, l, x, ACT_NONE); }
 
 LayerNorm layer_norm_declare(Parameters *ps, const char *name, int64_t hidden, float eps)
 {

@@ -4,16 +4,28 @@
 #define HONE_NN_LAYERS_H
 
 #include "trainer/autograd/ops.h"
+#include "trainer/nn/lora.h"
 
 typedef struct Linear {
     Parameter *weight, *bias; /* bias may be NULL */
     WeightLayout layout;
+    const Lora *loras;        /* adapters beside it */
+    int num_loras;
 } Linear;
-/* name.weight (and name.bias), weights drawn with standard deviation std. */
+/* name.weight (and name.bias), weights drawn with standard deviation std; with the adapters that `ps` has for it. */
 Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out, bool bias, WeightLayout layout,
                       float std);
 Tensor *linear(Tape *t, const Linear *l, Tensor *x);
 Tensor *linear_act(Tape *t, const Linear *l, Tensor *x, Activation act); /* act(linear), made again in backward */
+
+/* Layers over one x (q, k, v; gate, up): what their adapters read of it is read once. out [count]. */
+enum { MOST_BESIDE = 4 };
+void linears_join(const Linear *const layers[], int count); /* once they are declared */
+void linears(Tape *t, const Linear *const layers[], int count, Tensor *x, Tensor *out[]);
+
+/* The weight of a language model's head [vocab, hidden]. source: the name of a tensor that it begins as where a file
+ * has none of its own; may be NULL. */
+Parameter *head_declare(Parameters *ps, const char *name, int64_t hidden, int64_t vocab, float std, const char *source);
 
 typedef struct LayerNorm {
     Parameter *weight, *bias;
@@ -33,6 +45,7 @@ typedef struct Embedding {
     Parameter *weight;
     int64_t padding; /* the row that is 0 at first and gets no gradient; -1: none */
 } Embedding;
+/* No adapter can be at it. */
 Embedding embedding_declare(Parameters *ps, const char *name, int64_t vocab, int64_t width, float std,
                             int64_t padding);
 /* onto: NULL, or what the rows are added to (consumed). */
