@@ -145,8 +145,7 @@ Status decoder_config_declare(Model *m, const char *where, const DecoderDefaults
     Decoder *decoder = &((DecoderModel *)m)->decoder;
     TRY(json_bool_or(m->config, where, "tie_word_embeddings", d->tied, &tied));
     TRY(decoder_declare(decoder, &m->params, s));
-    m->head = tied ? decoder->embedding.weight
-                   : linear_declare(&m->params, "lm_head", s->hidden, m->vocab_size, false, OUT_IN, s->std).weight;
+    model_declare_head(m, &decoder->embedding, tied, s->std);
 done:
     return st;
 }

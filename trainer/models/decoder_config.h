@@ -53,6 +53,7 @@ Status rope_config_read(Model *m, const char *where, int64_t head_dim, RopeSpec 
         .close = decoder_model_close,                                         \
         .prefix = "model.",                                                   \
         .ignored = (const char *const[]){".rotary_emb.inv_freq", NULL},       \
+        .lora_targets = (const char *const[]){"q_proj", "v_proj", NULL},      \
         .settings = settings,                                                 \
     }
 

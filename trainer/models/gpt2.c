@@ -143,8 +143,7 @@ static Status declare(Model *model, const char *where)
     m->wpe = embedding_declare(ps, "transformer.wpe", model->max_positions, s.embd, (float)s.std, -1);
     for (int64_t i = 0; i < model->num_layers; i++) declare_block(ps, &m->h[i], &s, i, model->num_layers);
     m->ln_f = layer_norm_declare(ps, "transformer.ln_f", s.embd, (float)s.eps);
-    model->head = tied ? m->wte.weight
-                       : linear_declare(ps, "lm_head", s.embd, model->vocab_size, false, OUT_IN, (float)s.std).weight;
+    model_declare_head(model, &m->wte, tied, (float)s.std);
 done:
     return st;
 }
@@ -188,6 +187,7 @@ const ModelType model_gpt2 = {
     .forward = forward,
     .prefix = "transformer.",
     .ignored = (const char *const[]){".attn.bias", ".attn.masked_bias", NULL},
+    .lora_targets = (const char *const[]){"c_attn", NULL},
     .settings = settings,
     .positions_end = true,
     .counts_all_labels = true,

@@ -3,7 +3,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#include "trainer/models/model.h"
+#include "trainer/models/adapter.h"
+#include "trainer/models/frozen.h"
 
 static bool ends_with(const char *name, const char *end)
 {
@@ -18,13 +19,18 @@ static bool is_ignored(const Model *m, const char *name)
     return false;
 }
 
-/* By its name, or by its name without the type's prefix. */
-static const TensorInfo *find(const Model *m, const TensorStore *store, const Parameter *p)
+/* By a name, or by that name without the type's prefix. */
+static const TensorInfo *find_name(const Model *m, const TensorStore *store, const char *name)
 {
-    const TensorInfo *info = tensor_store_find(store, p->spec.name);
+    const TensorInfo *info = tensor_store_find(store, name);
     size_t n = m->type->prefix ? strlen(m->type->prefix) : 0;
-    return !info && n && strncmp(p->spec.name, m->type->prefix, n) == 0 ? tensor_store_find(store, p->spec.name + n)
-                                                                        : info;
+    return !info && n && strncmp(name, m->type->prefix, n) == 0 ? tensor_store_find(store, name + n) : info;
+}
+
+const TensorInfo *model_tensor(const Model *m, const TensorStore *store, const Parameter *p)
+{
+    const TensorInfo *info = find_name(m, store, p->spec.name);
+    return !info && p->spec.source ? find_name(m, store, p->spec.source) : info;
 }
 
 static bool same_shape(const TensorInfo *info, const Parameter *p)
@@ -45,7 +51,7 @@ static bool is_float(const TensorInfo *info)
 static const Parameter *owner_of(const Model *m, const TensorStore *store, const TensorInfo *info)
 {
     for (size_t i = 0; i < m->params.count; i++)
-        if (find(m, store, m->params.list[i]) == info) return m->params.list[i];
+        if (model_tensor(m, store, m->params.list[i]) == info) return m->params.list[i];
     return NULL;
 }
 
@@ -63,7 +69,8 @@ static Status list_problems(const Model *m, const TensorStore *store, const char
     char want[192], have[192];
     for (size_t i = 0; i < m->params.count; i++) {
         const Parameter *p = m->params.list[i];
-        const TensorInfo *info = find(m, store, p);
+        const TensorInfo *info = model_tensor(m, store, p);
+        if (p->spec.adapter) continue;
         if (!info)
             text_printf(&text, "\n  missing: %s %s", p->spec.name, shape_text(p->spec.shape, p->spec.ndim, want));
         else if (!same_shape(info, p))
@@ -83,6 +90,18 @@ done:
     return st;
 }
 
+Status model_store_open(const Model *m, const char *path, TensorStore **out)
+{
+    Status st = OK;
+    TRY(tensor_store_open(path, out));
+    TRY(list_problems(m, *out, path));
+    return OK;
+done:
+    tensor_store_close(*out);
+    *out = NULL;
+    return st;
+}
+
 enum { PART = 1 << 21 }; /* elements: 8 MB of f32, whole huge pages */
 
 typedef struct Load {
@@ -91,17 +110,20 @@ typedef struct Load {
     atomic_bool failed;
 } Load;
 
+static int64_t parts_of(const Parameter *p) { return p->spec.adapter ? 0 : (p->count + PART - 1) / PART; }
+
 static Status read_part(const Load *l, int64_t part)
 {
-    for (size_t i = 0; i < l->model->params.count; i++) {
-        const Parameter *p = l->model->params.list[i];
-        int64_t parts = (p->count + PART - 1) / PART, first = part * PART;
-        if (part < parts) {
+    const Parameters *ps = &l->model->params;
+    for (size_t i = 0; i < ps->num_trained; i++) {
+        const Parameter *p = ps->trained[i];
+        int64_t first = part * PART;
+        if (part < parts_of(p)) {
             int64_t count = p->count - first < PART ? p->count - first : PART;
-            return tensor_read(find(l->model, l->store, p), first, count, DTYPE_F32,
-                               p->owner->weights + p->offset + first);
+            return tensor_read(model_tensor(l->model, l->store, p), first, count, DTYPE_F32,
+                               ps->weights + p->offset + first);
         }
-        part -= parts;
+        part -= parts_of(p);
     }
     return OK;
 }
@@ -118,7 +140,7 @@ static Status read_parts(const Model *m, const TensorStore *store)
     Status st = OK;
     Load load = {.model = m, .store = store};
     int64_t parts = 0;
-    for (size_t i = 0; i < m->params.count; i++) parts += (m->params.list[i]->count + PART - 1) / PART;
+    for (size_t i = 0; i < m->params.num_trained; i++) parts += parts_of(m->params.trained[i]);
     if (m->threads) threads_run(m->threads, parts, read_task, &load);
     if (m->threads && !load.failed) return OK;
     for (int64_t i = 0; i < parts; i++)
@@ -127,13 +149,26 @@ done:
     return st;
 }
 
+/* An adapter of a file, or a new one. */
+static Status begin_adapters(Model *m)
+{
+    Status st = OK;
+    const LoraSet *set = m->params.adapters;
+    for (int i = 0; set && i < set->count; i++) {
+        if (set->configs[i].dir) TRY(adapter_load(m, i, set->configs[i].dir));
+        else adapter_draw(m, i, set->seed);
+    }
+done:
+    return st;
+}
+
 Status model_load(Model *m, const char *path)
 {
     Status st = OK;
     TensorStore *store = NULL;
-    TRY(tensor_store_open(path, &store));
-    TRY(list_problems(m, store, path));
+    TRY(model_store_open(m, path, &store));
     TRY(read_parts(m, store));
+    TRY(begin_adapters(m));
 done:
     tensor_store_close(store);
     return st;

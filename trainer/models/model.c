@@ -1,9 +1,11 @@
 /* What all models share: configs, loading by name, drawing. */
 #include "trainer/models/model.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/models/frozen.h"
 #include "trainer/models/registry.h"
 
 static Status unknown_type(const char *name, const char *where)
@@ -26,7 +28,16 @@ static Status name_settings(const ModelType *type, cJSON *config)
     return OK;
 }
 
-Status model_new(cJSON *config, const char *where, Model **out)
+static LoraNames usual_targets(const ModelType *type)
+{
+    LoraNames names = {.items = type->lora_targets};
+    while (names.items && names.items[names.count]) names.count++;
+    return names;
+}
+
+Status model_new(cJSON *config, const char *where, Model **out) { return model_new_adapted(config, where, NULL, out); }
+
+Status model_new_adapted(cJSON *config, const char *where, LoraSet *adapters, Model **out)
 {
     Status st = OK;
     Arena *arena = NULL;
@@ -42,7 +53,10 @@ Status model_new(cJSON *config, const char *where, Model **out)
     m->arena = arena;
     m->config = config;
     parameters_init(&m->params, arena);
+    m->params.adapters = adapters;
+    if (adapters) adapters->usual = usual_targets(type);
     TRY(type->declare(m, where));
+    TRY(lora_check(adapters, where));
     if ((st = parameters_layout(&m->params)) != OK) TRY(status_prefix(st, "%s", where));
     *out = m;
     return OK;
@@ -56,6 +70,7 @@ void model_free(Model *m)
 {
     if (!m) return;
     if (m->type->close) m->type->close(m);
+    model_thaw(m);
     cJSON_Delete(m->config);
     arena_free(m->arena);
 }
@@ -67,6 +82,28 @@ void model_draw(Model *m, uint64_t seed)
         parameter_draw(ps->trained[i], seed, ps->weights + ps->trained[i]->offset);
 }
 
+/* The name of what has a weight: "lm_head". */
+static void module_of(const Parameter *p, char *out, size_t size)
+{
+    const char *dot = strrchr(p->spec.name, '.');
+    snprintf(out, size, "%.*s", (int)(dot - p->spec.name), p->spec.name);
+}
+
+/* One tensor of the file may become two parameters: an adapter that trains the one whole leaves the other as it is. */
+void model_declare_head(Model *m, const Embedding *embedding, bool tied, float std)
+{
+    char module[512] = "";
+    if (embedding->weight) module_of(embedding->weight, module, sizeof module);
+    m->untied = tied && (lora_saves(m->params.adapters, module) || lora_saves(m->params.adapters, "lm_head"));
+    const char *source = m->untied && embedding->weight ? embedding->weight->spec.name : NULL;
+    if (tied && !m->untied) {
+        m->head = embedding->weight;
+        lora_refuse(&m->params, "lm_head", "the model's head is its embedding");
+    } else {
+        m->head = head_declare(&m->params, "lm_head", m->hidden_size, m->vocab_size, std, source);
+    }
+}
+
 Tensor *model_forward(Tape *t, const Model *m, const Batch *batch) { return m->type->forward(t, m, batch); }
 
 int64_t model_most_positions(const Model *m) { return m->type->positions_end ? m->max_positions : INT32_MAX; }
@@ -75,6 +112,6 @@ int64_t model_flos_parameters(const Model *m)
 {
     int64_t count = 0;
     for (size_t i = 0; i < m->params.count; i++)
-        if (!m->params.list[i]->spec.embedding) count += m->params.list[i]->count;
+        if (!m->params.list[i]->spec.embedding && !m->params.list[i]->spec.adapter) count += m->params.list[i]->count;
     return count;
 }

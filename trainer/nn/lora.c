@@ -31,24 +31,25 @@ bool lora_saves(const LoraSet *set, const char *module)
     return saves;
 }
 
-static Parameter *declare(Parameters *ps, const char *module, const char *part, const char *adapter, int64_t rows,
-                          int64_t cols, Init init)
+static Parameter *declare(Parameters *ps, const char *module, const char *part, int adapter, int64_t rows, int64_t cols,
+                          Init init)
 {
     char name[512];
-    snprintf(name, sizeof name, "%s.%s.%s.weight", module, part, adapter);
+    snprintf(name, sizeof name, "%s.%s.%s.weight", module, part, ps->adapters->configs[adapter].name);
     return parameter_declare(ps, (ParameterSpec){.name = name, .ndim = 2, .shape = {rows, cols}, .init = init,
-                                                 .decay = true, .trains = true});
+                                                 .decay = true, .trains = true, .adapter = adapter + 1});
 }
 
 /* One adapter of one layer. A begins as torch's Linear does (kaiming_uniform_ with a = sqrt(5)), B as zero. */
-static Lora lora_new(Parameters *ps, const LoraConfig *c, const char *module, int64_t in, int64_t out, Status *st)
+static Lora lora_new(Parameters *ps, int i, const char *module, int64_t in, int64_t out, Status *st)
 {
+    const LoraConfig *c = &ps->adapters->configs[i];
     int64_t r = (int64_t)lora_value(c->ranks, c->num_ranks, (double)c->r, module, st);
     double alpha = lora_value(c->alphas, c->num_alphas, c->alpha, module, st);
     Init a = c->gaussian ? (Init){INIT_NORMAL, 1 / (float)r, 0} : (Init){INIT_UNIFORM, 1 / sqrtf((float)in), 0};
     Init b = c->random_b ? (Init){INIT_UNIFORM, 1 / sqrtf((float)r), 0} : (Init){INIT_ZERO, 0, 0};
-    return (Lora){.a = declare(ps, module, "lora_A", c->name, r, in, a),
-                  .b = declare(ps, module, "lora_B", c->name, out, r, b),
+    return (Lora){.a = declare(ps, module, "lora_A", i, r, in, a),
+                  .b = declare(ps, module, "lora_B", i, out, r, b),
                   .scale = (float)(alpha / (c->rank_stabilized ? sqrt((double)r) : (double)r)),
                   .dropout = (float)c->dropout};
 }
@@ -79,7 +80,7 @@ void lora_declare(Parameters *ps, const char *module, int64_t in, int64_t out, L
     for (int i = 0; i < set->count; i++) {
         bool targeted = lora_targets(&set->configs[i], set->usual, module, set->used[i], &set->error);
         if (!targeted || set->error) continue;
-        list[(*count)++] = lora_new(ps, &set->configs[i], module, in, out, &set->error);
+        list[(*count)++] = lora_new(ps, i, module, in, out, &set->error);
         set->layers[i]++;
     }
     *loras = list;

@@ -23,6 +23,7 @@ typedef struct LoraException {
 /* One adapter; everything is borrowed. */
 typedef struct LoraConfig {
     const char *name;           /* "default" */
+    const char *dir;            /* where its weights lie; NULL: they are drawn */
     int64_t r;
     double alpha, dropout;      /* dropout: of the adapter's input */
     bool rank_stabilized;
@@ -46,6 +47,7 @@ typedef struct LoraConfig {
 typedef struct LoraSet {
     const LoraConfig *configs;
     int count;
+    uint64_t seed;        /* of those that are drawn */
     LoraNames usual;      /* the model type's targets */
     Arena *arena;         /* of the lists below */
     const char **modules; /* linear layers that there are */

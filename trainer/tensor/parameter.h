@@ -28,6 +28,7 @@ typedef struct ParameterSpec {
     bool decay;         /* weight decay applies (trainer_semantics.md, 5) */
     bool embedding;     /* left out of total_flos */
     bool trains;        /* also beside adapters */
+    int adapter;        /* the adapter that it is part of, counted from 1, and in no file of the model; 0: none */
     const char *source; /* the name of the tensor that it begins as, where a file has none of its own; NULL: none */
 } ParameterSpec;
 
