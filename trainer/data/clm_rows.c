@@ -13,45 +13,16 @@ static RowsConfig config_of(const ClmSource *s)
     return (RowsConfig){.paths = s->paths, .num_paths = s->num_paths, .keep_linebreaks = s->keep_linebreaks};
 }
 
-/* One pass over the files, where the number of rows must be known before the first is taken. */
-static Status count_rows(const ClmSource *s, int64_t *out)
-{
-    Status st = OK;
-    const RowsConfig config = config_of(s);
-    const Row *row;
-    Rows *rows = NULL;
-    *out = -1;
-    TRY(rows_open(&config, &rows));
-    do {
-        TRY(rows_next(rows, &row));
-        ++*out;
-    } while (row);
-done:
-    rows_close(rows);
-    return st;
-}
-
 Status clm_rows_open(const ClmSource *s, ClmRows *c)
 {
     Status st = OK;
     const RowsConfig config = config_of(s);
-    int64_t rows = 0;
+    const bool counted = s->part != SPLIT_ALL || s->workers > 1;
 
-    *c = (ClmRows){.source = s, .last = INT64_MAX, .plan = {.rows = -1, .shards = 1}, .all_numbers = true};
+    *c = (ClmRows){.source = s, .plan = {.rows = -1, .shards = 1}, .all_numbers = true};
     TRY(rows_format(s->paths, s->num_paths, &c->format));
-    if (s->part != SPLIT_ALL || s->workers > 1) {
-        TRY(count_rows(s, &rows));
-        const int64_t head = s->part == SPLIT_ALL ? 0 : split_head_rows(rows, s->percent);
-        c->first = s->part == SPLIT_TAIL ? head : 0;
-        c->last = s->part == SPLIT_HEAD ? head : rows;
-        c->plan = (GroupPlan){.rows = c->last - c->first, .shards = s->workers > 1 ? s->workers : 1};
-        if (rows == 0)
-            RAISE(USAGE, "%s: %s: there is not one row in it%s; give a file with text", s->name, s->paths[0],
-                  s->num_paths > 1 ? " and the files after it" : "");
-        if (c->plan.rows == 0)
-            RAISE(USAGE, "%s: validation_split_percentage %d of %" PRId64 " rows leaves it none; give a "
-                  "validation_file", s->name, s->percent, rows);
-    }
+    TRY(split_rows(&config, s->name, s->part, s->percent, counted, &c->first, &c->last));
+    if (counted) c->plan = (GroupPlan){.rows = c->last - c->first, .shards = s->workers > 1 ? s->workers : 1};
     TRY(rows_open(&config, &c->rows));
 done:
     return st;

@@ -1,7 +1,6 @@
 /* See group_texts.h. */
 #include "trainer/data/group_texts.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,9 +62,4 @@ bool group_ends_after(const GroupPlan *plan, int64_t row)
     const int64_t at = row < in_larger ? row % (size + 1) : (row - in_larger) % size;
     const int64_t last = row < in_larger ? size : size - 1;
     return (at + 1) % GROUP_ROWS == 0 || at == last;
-}
-
-int64_t split_head_rows(int64_t rows, int percent)
-{
-    return (int64_t)nearbyint((double)(percent * rows) / 100.0);
 }

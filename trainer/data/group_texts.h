@@ -26,7 +26,5 @@ typedef struct GroupPlan {
     int64_t shards;
 } GroupPlan;
 bool group_ends_after(const GroupPlan *plan, int64_t row);
-/* How many rows "train[:percent%]" has: rounded as Python rounds, half to even. */
-int64_t split_head_rows(int64_t rows, int percent);
 
 #endif

@@ -11,11 +11,8 @@
 
 #include "trainer/base/status.h"
 #include "trainer/data/dataset.h"
+#include "trainer/data/split_rows.h"
 #include "trainer/tokenizer/tokenizer.h"
-
-/* Which rows of the files: all, the first `percent` percent (validation), or all but those (train), rounded as the
- * slices "train[:5%]" and "train[5%:]" of the datasets library are. */
-typedef enum SplitPart { SPLIT_ALL, SPLIT_HEAD, SPLIT_TAIL } SplitPart;
 
 typedef struct ClmSource {
     const char *name;         /* of the split, for messages: "train" */

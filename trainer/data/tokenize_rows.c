@@ -23,14 +23,14 @@ typedef struct Chunk {
     ChunkRow *rows;
     int64_t count, capacity;
     bool ends_group, is_done;
-    int32_t *ids;
-    int64_t id_count, id_capacity;
+    IdList made;
     Status st; /* of tokenizing, with its message */
     char *message;
 } Chunk;
 
 struct TokenizeRows {
-    const Tokenizer *tokenizer;
+    RowEncoder *encode;
+    void *encoder;
     TokenizeSink *sink;
     void *context;
     Chunk *ring;
@@ -43,30 +43,36 @@ struct TokenizeRows {
     bool stopping;
 };
 
-static Status keep_ids(Chunk *c, const Encoding *e)
+Status id_list_reserve(IdList *l, int64_t more)
 {
-    if (c->id_capacity - c->id_count < e->count) {
-        const int64_t capacity = (c->id_count + e->count) * 2;
-        int32_t *grown = realloc(c->ids, (size_t)capacity * sizeof *grown);
-        if (!grown) return status_raise(STATUS_MEMORY, "no memory for %" PRId64 " ids", capacity);
-        c->ids = grown;
-        c->id_capacity = capacity;
-    }
-    if (e->count) memcpy(c->ids + c->id_count, e->ids, (size_t)e->count * sizeof *c->ids);
-    c->id_count += e->count;
+    if (l->capacity - l->count >= more) return OK;
+    const int64_t capacity = (l->count + more) * 2;
+    int32_t *grown = realloc(l->ids, (size_t)capacity * sizeof *grown);
+    if (!grown) return status_raise(STATUS_MEMORY, "no memory for %" PRId64 " ids", capacity);
+    l->ids = grown;
+    l->capacity = capacity;
     return OK;
 }
 
-static void tokenize_chunk(const Tokenizer *tokenizer, Chunk *c, Encoding *e)
+static Status tokenize(void *tokenizer, Encoding *e, const char *text, size_t bytes, IdList *out)
 {
     Status st = OK;
-    c->id_count = 0;
-    for (int64_t i = 0; i < c->count; i++) {
+    TRY(tokenizer_encode(tokenizer, text, bytes, ENCODE_SPECIAL, e));
+    TRY(id_list_reserve(out, e->count));
+    if (e->count) memcpy(out->ids + out->count, e->ids, (size_t)e->count * sizeof *e->ids);
+    out->count += e->count;
+done:
+    return st;
+}
+
+static void encode_chunk(const TokenizeRows *t, Chunk *c, Encoding *e)
+{
+    Status st = OK;
+    c->made.count = 0;
+    for (int64_t i = 0; i < c->count && st == OK; i++) {
         const ChunkRow *row = &c->rows[i];
-        st = tokenizer_encode(tokenizer, c->text.data + row->begin, row->bytes, ENCODE_SPECIAL, e);
+        st = t->encode(t->encoder, e, c->text.data + row->begin, row->bytes, &c->made);
         if (st != OK) status_prefix(st, "%s: line %" PRId64, row->path, row->line);
-        else st = keep_ids(c, e);
-        if (st != OK) break;
     }
     c->st = st;
     if (st != OK) c->message = strdup(status_message());
@@ -82,7 +88,7 @@ static void *work(void *context)
         if (t->stopping) break;
         Chunk *c = &t->ring[t->taken++ % t->ring_size];
         pthread_mutex_unlock(&t->mutex);
-        tokenize_chunk(t->tokenizer, c, &e);
+        encode_chunk(t, c, &e);
         pthread_mutex_lock(&t->mutex);
         c->is_done = true;
         pthread_cond_signal(&t->done_one); /* only the feeding thread waits for it */
@@ -109,12 +115,19 @@ done:
 
 Status tokenize_rows_new(const Tokenizer *tokenizer, int threads, TokenizeSink *sink, void *context, TokenizeRows **out)
 {
+    return tokenize_rows_new_by(tokenize, (void *)(uintptr_t)tokenizer, threads, sink, context, out);
+}
+
+Status tokenize_rows_new_by(RowEncoder *encode, void *encoder, int threads, TokenizeSink *sink, void *context,
+                            TokenizeRows **out)
+{
     Status st = OK;
     TokenizeRows *t = calloc(1, sizeof *t);
 
     *out = NULL;
     if (!t) RAISE(MEMORY, "no memory to tokenize with");
-    t->tokenizer = tokenizer;
+    t->encode = encode;
+    t->encoder = encoder;
     t->sink = sink;
     t->context = context;
     t->ring_size = 2 * (int64_t)threads + 2;
@@ -143,7 +156,7 @@ void tokenize_rows_free(TokenizeRows *t)
     for (int64_t i = 0; t->ring && i < t->ring_size; i++) {
         free(t->ring[i].text.data);
         free(t->ring[i].rows);
-        free(t->ring[i].ids);
+        free(t->ring[i].made.ids);
         free(t->ring[i].message);
     }
     free(t->ring);
@@ -166,7 +179,7 @@ static Status empty_one(TokenizeRows *t)
         st = status_raise(c->st, "%s", c->message ? c->message : "out of memory");
         goto done;
     }
-    TRY(t->sink(t->context, c->ids, c->id_count, c->ends_group));
+    TRY(t->sink(t->context, c->made.ids, c->made.count, c->ends_group));
     c->count = 0;
     c->text.size = 0;
     c->is_done = c->ends_group = false;
