@@ -58,8 +58,33 @@ done:
     return st;
 }
 
+/* The frozen vectors in another dtype than the weights'. */
+static Status convert_vectors(const Trainer *tr, Dtype dtype, void **out)
+{
+    Parameters *ps = &tr->model->params;
+    size_t bytes = (size_t)ps->vectors_count * dtype_bytes(dtype);
+    if (dtype == DTYPE_F32 || !ps->vectors) return OK;
+    *out = stream_allocate(tr->machine.stream, bytes + 64);
+    if (!*out) return status_raise(STATUS_MEMORY, "out of memory: weights in %s", dtype_name(dtype));
+    tr->machine.k->convert(tr->machine.stream, dtype, *out, DTYPE_F32, ps->vectors, ps->vectors_count);
+    return OK;
+}
+
+Status precision_place_vectors(Trainer *tr)
+{
+    Status st = OK;
+    Precision *p = &tr->precision;
+    TRY(convert_vectors(tr, p->training, &p->training_vectors));
+    if (p->evaluation != p->training) TRY(convert_vectors(tr, p->evaluation, &p->evaluation_vectors));
+    precision_end_evaluation(tr);
+done:
+    return st;
+}
+
 void precision_close(Trainer *tr)
 {
+    stream_release(tr->machine.stream, tr->precision.training_vectors);
+    stream_release(tr->machine.stream, tr->precision.evaluation_vectors);
     stream_release(tr->machine.stream, tr->precision.training_copy);
     stream_release(tr->machine.stream, tr->precision.evaluation_copy);
     tr->precision = (Precision){0};
@@ -94,10 +119,11 @@ void precision_begin_evaluation(Trainer *tr)
     if (p->evaluation == p->training) return;
     LowCopy low = {.data = p->evaluation_copy, .dtype = p->evaluation};
     tr->machine.k->low_copy(tr->machine.stream, &low, ps->weights, ps->flat_count);
-    parameters_view_low(ps, p->evaluation_copy, NULL, p->evaluation);
+    parameters_view_low(ps, p->evaluation_copy, p->evaluation_vectors, p->evaluation);
 }
 
 void precision_end_evaluation(Trainer *tr)
 {
-    parameters_view_low(&tr->model->params, tr->precision.training_copy, NULL, tr->precision.training);
+    const Precision *p = &tr->precision;
+    parameters_view_low(&tr->model->params, p->training_copy, p->training_vectors, p->training);
 }

@@ -67,7 +67,7 @@ Status trainer_resume(Trainer *tr)
     if (spec) TRY(trainer_shared(tr, checkpoint_find(tr->store, spec, &from, &found)));
     if (!found) {
         if (spec) log_info("no checkpoint in %s yet: the run begins", tr->args->output_dir);
-        TRY(trainer_agree(tr, trainer_load_weights(tr)));
+        TRY(trainer_agree(tr, trainer_load(tr, NULL)));
         return OK;
     }
     TRY(trainer_agree(tr, load_checkpoint(tr, &from)));

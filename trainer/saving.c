@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/adapters.h"
 #include "trainer/base/log.h"
 #include "trainer/saving.h"
 
@@ -11,11 +12,13 @@ static Status model_tensors(Trainer *tr, Arena *arena, NamedTensor **out)
 {
     Status st = OK;
     Parameters *ps = &tr->model->params;
-    TRY_NEW(arena, *out, ps->count);
-    for (size_t i = 0; i < ps->count; i++) {
-        Parameter *p = ps->list[i];
+    TRY_NEW(arena, *out, ps->num_trained + 1);
+    for (size_t i = 0; i < ps->num_trained; i++) {
+        Parameter *p = ps->trained[i];
         NamedTensor *t = &(*out)[i];
-        *t = (NamedTensor){.name = p->spec.name,
+        const char *name = tr->adapters ? adapter_tensor_name(arena, tr->model, p) : p->spec.name;
+        TRY_MEMORY(name);
+        *t = (NamedTensor){.name = name,
                            .ndim = p->spec.ndim,
                            .data = mirror_weights(tr) + p->offset,
                            .dtype = DTYPE_F32,
@@ -35,11 +38,11 @@ Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out)
     FlatParameter *parameters;
     FlatRange *ranges;
     FlatState *states;
-    TRY_NEW(arena, parameters, ps->count);
+    TRY_NEW(arena, parameters, ps->num_trained);
     TRY_NEW(arena, ranges, num_owned + 1);
     TRY_NEW(arena, states, num_states + 1);
-    for (size_t i = 0; i < ps->count; i++) {
-        const Parameter *p = ps->list[i];
+    for (size_t i = 0; i < ps->num_trained; i++) {
+        const Parameter *p = ps->trained[i];
         parameters[i] = (FlatParameter){.name = p->spec.name, .ndim = p->spec.ndim, .offset = p->offset,
                                         .numel = p->count};
         for (int d = 0; d < p->spec.ndim; d++) parameters[i].shape[d] = p->spec.shape[d];
@@ -48,7 +51,7 @@ Status optimizer_piece(Trainer *tr, Arena *arena, OptimizerPiece *out)
         ranges[i] = (FlatRange){owned[i].begin, owned[i].end, optimizer_at(tr->optimizer, i)};
     for (int i = 0; i < num_states; i++)
         states[i] = (FlatState){optimizer_state_name(tr->optimizer, i), mirror_state(tr, i)};
-    *out = (OptimizerPiece){parameters, ps->count, ranges, (size_t)num_owned, states, (size_t)num_states};
+    *out = (OptimizerPiece){parameters, ps->num_trained, ranges, (size_t)num_owned, states, (size_t)num_states};
 done:
     return st;
 }
@@ -99,12 +102,11 @@ static cJSON *generation_json(const Trainer *tr)
     return o;
 }
 
-/* What makes the directory a model: config, generation config, tokenizer. */
-static Status add_model_files(Trainer *tr, Files *f)
+/* config.json and generation_config.json. */
+static Status add_config_files(Trainer *tr, Files *f)
 {
     Status st = OK;
-    const char *dir = tr->args->model_name_or_path;
-    const char *const *tokens = tokenizer_files(tr->tokenizer);
+    const char *dir = tr->model_dir;
     files_add_json(f, "config.json", model_config_out(tr->model), 2);
     char *generation = dir ? path_join(f->arena, dir, "generation_config.json") : NULL;
     if (generation && path_exists(generation)) {
@@ -115,6 +117,19 @@ static Status add_model_files(Trainer *tr, Files *f)
     } else {
         files_add_json(f, "generation_config.json", generation_json(tr), 2);
     }
+done:
+    return st;
+}
+
+/* What makes the directory a model, or an adapter: configs and the tokenizer. */
+static Status add_model_files(Trainer *tr, Files *f)
+{
+    Status st = OK;
+    const char *const *tokens = tokenizer_files(tr->tokenizer);
+    if (tr->adapters)
+        files_add_json(f, "adapter_config.json",
+                       adapter_config_out(tr->model, 0, tr->model_dir, tr->adapter.task_type), 2);
+    else TRY(add_config_files(tr, f));
     for (; *tokens && f->count < MOST_FILES; tokens++) {
         char *path = path_join(f->arena, tr->tokenizer_dir, *tokens), *content;
         size_t size;
@@ -180,7 +195,8 @@ static Status add_files(Trainer *tr, Files *files, SaveRequest *request)
     TRY(add_run_files(tr, files));
     TRY(files_check(files));
     request->tensors = tensors;
-    request->tensor_count = tr->model->params.count;
+    request->tensor_count = tr->model->params.num_trained;
+    request->base = adapters_file(tr);
     request->files = files->list;
     request->file_count = files->count;
 done:
@@ -248,8 +264,8 @@ Status trainer_save_final(Trainer *tr)
         files_add_json(&files, "training_args.json", arguments_to_json(tr->args), 2);
         TRY(files_check(&files));
     }
-    TRY(trainer_shared(tr, checkpoint_save_model(tr->store, "model", tensors, tr->model->params.count, files.list,
-                                                 files.count)));
+    TRY(trainer_shared(tr, checkpoint_save_model(tr->store, adapters_file(tr), tensors,
+                                                 tr->model->params.num_trained, files.list, files.count)));
 done:
     files_free(&files);
     return st;

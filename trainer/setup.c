@@ -8,26 +8,27 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "trainer/adapters.h"
 #include "trainer/base/log.h"
 #include "trainer/saving.h"
 
-static Status open_model(Trainer *tr)
+static Status open_model(Trainer *tr, bool training)
 {
     Status st = OK;
     const TrainingArguments *a = tr->args;
     cJSON *config;
-    const char *dir = a->config_name ? a->config_name : a->model_name_or_path; /* as run_clm */
-    if (a->dtype && strcmp(a->dtype, "float32") && strcmp(a->dtype, "auto"))
-        RAISE(USAGE, "dtype: %s: weights are trained in float32 by this version; remove the key", a->dtype);
+    TRY(adapters_open(tr, training));
+    const char *dir = a->config_name ? a->config_name : tr->model_dir; /* as run_clm */
     if (dir) TRY(model_config_read(dir, &config));
     else if (a->model_type) TRY(model_config_make(a->model_type, a->config_overrides, &config));
     else
         RAISE(USAGE, "no model: set model_name_or_path to a model directory, or model_type and tokenizer_name to train "
                      "from scratch");
-    TRY(model_new(config, dir ? arena_printf(tr->arena, "%s/config.json", dir) : a->model_type, &tr->model));
+    TRY(model_new_adapted(config, dir ? arena_printf(tr->arena, "%s/config.json", dir) : a->model_type, tr->adapters,
+                          &tr->model));
     tr->model->threads = stream_threads(tr->machine.host);
 
-    tr->tokenizer_dir = a->tokenizer_name ? a->tokenizer_name : a->model_name_or_path ? a->model_name_or_path : dir;
+    tr->tokenizer_dir = a->tokenizer_name ? a->tokenizer_name : tr->model_dir ? tr->model_dir : dir;
     if (!tr->tokenizer_dir) RAISE(USAGE, "no tokenizer: set tokenizer_name to a directory with a tokenizer.json");
     TRY(tokenizer_load(tr->tokenizer_dir, &tr->tokenizer));
     if (tokenizer_id_limit(tr->tokenizer) > tr->model->vocab_size)
@@ -54,7 +55,7 @@ static Status open_alone(Trainer *tr, bool training)
     Status st = OK;
     char count[32];
     const TrainingArguments *a = tr->args;
-    TRY(open_model(tr));
+    TRY(open_model(tr, training));
     if (!tr->task) TRY(task_find(a, tr->model, &tr->task));
     TRY(precision_open(tr, training));
     Dtype dtype = tr->precision.training;
@@ -64,6 +65,11 @@ static Status open_alone(Trainer *tr, bool training)
              dtype == DTYPE_F32 ? "" : dtype_name(dtype), tr->machine.group->size,
              tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,
              tr->machine.binding.threads == 1 ? "" : "s");
+    if (tr->adapters)
+        log_info("LoRA: %s of them train (%.2f%%), in %d layers; the others are frozen",
+                 count_text(tr->model->params.trained_elements, count),
+                 100.0 * (double)tr->model->params.trained_elements / (double)tr->model->params.elements,
+                 tr->adapters->layers[0]);
     tr->context = (TaskContext){.args = a, .model = tr->model, .tokenizer = tr->tokenizer,
                                 .tokenizer_dir = tr->tokenizer_dir, .threads = tr->machine.binding.threads,
                                 .run = tr->context.run};
@@ -84,22 +90,19 @@ done:
     return st;
 }
 
-Status trainer_load(Trainer *tr, const char *path)
+Status trainer_load(Trainer *tr, const char *checkpoint)
 {
     Status st = OK;
     Parameters *ps = &tr->model->params;
     float *weights = ps->weights, *grads = ps->grads;
     TRY(mirror_open(tr));
     parameters_view(ps, mirror_weights(tr), grads);
-    if (path) st = model_load(tr->model, path);
-    else model_draw(tr->model, (uint64_t)tr->args->seed);
+    st = adapters_read_weights(tr, checkpoint);
     parameters_view(ps, weights, grads);
     if (!st) st = mirror_give_weights(tr);
 done:
     return st;
 }
-
-Status trainer_load_weights(Trainer *tr) { return trainer_load(tr, tr->args->model_name_or_path); }
 
 /* Memory of a device comes with its gaps zeroed, or is written whole. */
 static void bind(Trainer *tr, float *weights, float *grads)
@@ -172,8 +175,9 @@ Status trainer_open(Trainer *tr, bool training)
     tr->tape.checkpointing = tr->args->activation_checkpointing > 0;
     tr->tape.checkpoint_every = (int)tr->args->checkpoint_every_n_layers;
     if (!training) {
-        TRY(trainer_agree(tr, model_place(tr->model, tr->machine.k, tr->machine.stream, tr->args->model_name_or_path,
+        TRY(trainer_agree(tr, model_place(tr->model, tr->machine.k, tr->machine.stream, tr->model_dir,
                                           (uint64_t)tr->args->seed, &tr->weights)));
+        TRY(trainer_agree(tr, precision_place_vectors(tr)));
         precision_refresh_all(tr);
     }
 done:
@@ -197,12 +201,12 @@ static Status open_optimizer(Trainer *tr)
     DecayRun *runs;
     Parameter **sorted;
     TRY_NEW(tr->arena, ranges, num_owned + 1);
-    TRY_NEW(tr->arena, runs, ps->count);
-    TRY_NEW(tr->arena, sorted, ps->count);
+    TRY_NEW(tr->arena, runs, ps->num_trained);
+    TRY_NEW(tr->arena, sorted, ps->num_trained);
     for (int i = 0; i < num_owned; i++) ranges[i] = (OptimizerRange){owned[i].begin, owned[i].end};
-    memcpy(sorted, ps->list, ps->count * sizeof *sorted);
-    qsort(sorted, ps->count, sizeof *sorted, by_offset);
-    for (size_t i = 0; i < ps->count; i++)
+    memcpy(sorted, ps->trained, ps->num_trained * sizeof *sorted);
+    qsort(sorted, ps->num_trained, sizeof *sorted, by_offset);
+    for (size_t i = 0; i < ps->num_trained; i++)
         runs[i] = (DecayRun){sorted[i]->offset, sorted[i]->offset + sorted[i]->count, sorted[i]->spec.decay};
     OptimizerConfig config = {.weight_decay = a->weight_decay, .beta1 = a->adam_beta1, .beta2 = a->adam_beta2,
                               .eps = a->adam_epsilon, .momentum = arguments_optim_arg(a, "momentum", 0),
@@ -210,7 +214,7 @@ static Status open_optimizer(Trainer *tr)
                               .nesterov = arguments_optim_arg(a, "nesterov", 0) != 0};
     const OptimizerType *type = optimizer_type_find(a->optim);
     if (!type) RAISE(BUG, "optim %s has passed the config", a->optim);
-    TRY(optimizer_new(type, &config, tr->machine.k, tr->machine.stream, ranges, num_owned, runs, (int)ps->count,
+    TRY(optimizer_new(type, &config, tr->machine.k, tr->machine.stream, ranges, num_owned, runs, (int)ps->num_trained,
                       &tr->optimizer));
 done:
     return st;
@@ -305,12 +309,15 @@ Status trainer_open_training(Trainer *tr)
     tr->tape.ready = parameter_ready;
     tr->tape.ready_context = tr->gradients;
     TRY(open_optimizer(tr));
+    TRY(trainer_agree(tr, adapters_place(tr)));
+    TRY(trainer_agree(tr, precision_place_vectors(tr)));
     TRY(trainer_resume(tr)); /* or the model's own weights */
     precision_refresh_all(tr);
     if (tr->machine.group->size > 1)
         TRY(trainer_agree(tr, group_check_equal(tr->machine.group, "the parameters",
                                                 XXH3_64bits(mirror_weights(tr),
-                                                            (size_t)ps->flat_count * sizeof(float)))));
+                                                            (size_t)ps->flat_count * sizeof(float)) +
+                                                    model_frozen_hash(tr->model))));
     TRY(sampler_new(&tr->sampler_config, &tr->sampler));
     LoaderConfig loader = {.dataset = tr->train_set, .sampler = tr->sampler, .rank = tr->machine.group->rank,
                            .first_update = tr->global_step, .last_update = tr->max_steps,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "trainer/adapters.h"
 #include "trainer/base/log.h"
 #include "trainer/callbacks/signals.h"
 #include "trainer/callbacks/timing.h"
@@ -116,7 +117,7 @@ static Status load_aside(Trainer *tr, const char *dir)
     if (!st) st = mirror_open(tr);
     if (st) return st;
     parameters_view(ps, mirror_is_apart(tr) ? mirror_weights(tr) : gradients, NULL);
-    st = model_load(tr->model, dir);
+    st = adapters_read_checkpoint(tr, dir);
     parameters_view(ps, weights, gradients);
     return st;
 }
@@ -125,8 +126,8 @@ static Status take_aside(Trainer *tr)
 {
     const Parameters *ps = &tr->model->params;
     if (mirror_is_apart(tr)) return mirror_give_weights(tr);
-    for (size_t i = 0; i < ps->count; i++) {
-        const Parameter *p = ps->list[i];
+    for (size_t i = 0; i < ps->num_trained; i++) {
+        const Parameter *p = ps->trained[i];
         memcpy(ps->weights + p->offset, ps->grads + p->offset, (size_t)p->count * sizeof(float));
     }
     return OK;

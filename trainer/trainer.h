@@ -18,6 +18,7 @@
 #include "trainer/distributed/binding.h"
 #include "trainer/distributed/gradients.h"
 #include "trainer/distributed/heartbeat.h"
+#include "trainer/models/adapter.h"
 #include "trainer/tasks/task.h"
 
 /* What any command that computes needs: ranks, cores, kernels. */
@@ -46,6 +47,7 @@ typedef struct Precision {
     Rounding rounding;      /* of the training copy */
     void *training_copy;    /* NULL: the weights themselves */
     void *evaluation_copy;  /* NULL: what trains */
+    void *training_vectors, *evaluation_vectors; /* the frozen ones, likewise */
     LossScale loss_scale;   /* scale 1 but in f16 */
     int64_t overflows;      /* updates that it left out, of the whole run: the schedule does not count them */
 } Precision;
@@ -60,6 +62,9 @@ typedef struct Trainer {
     const TrainingArguments *args;
     Arena *arena;
     Machine machine;
+    const char *model_dir;      /* NULL: a model from scratch */
+    Adapter adapter;
+    LoraSet *adapters;          /* NULL: the model itself trains */
     Model *model;
     Tokenizer *tokenizer;
     const char *tokenizer_dir;
@@ -124,8 +129,7 @@ Status trainer_eval(const TrainingArguments *args, Arena *arena);
 /* ---- between the files of this room ------------------------------------------------------------------------------ */
 Status trainer_open(Trainer *tr, bool training); /* machine, model, data, weights */
 Status trainer_open_training(Trainer *tr);       /* gradients, optimizer, schedule, store, resume, loader */
-Status trainer_load(Trainer *tr, const char *path); /* weights from a model's directory; NULL: drawn */
-Status trainer_load_weights(Trainer *tr);           /* the model's own */
+Status trainer_load(Trainer *tr, const char *checkpoint); /* what trains; NULL: as the run begins */
 /* All ranks learn whether one failed; from then on the failure is everybody's, and only the rank that failed first
  * speaks. */
 Status trainer_agree(Trainer *tr, Status mine);
@@ -138,6 +142,7 @@ Status trainer_dry_run(Trainer *tr);
 /* precision.c: the dtypes of this run, and its copies of weights, to be filled when there are weights. (this rank
  * alone) */
 Status precision_open(Trainer *tr, bool training);
+Status precision_place_vectors(Trainer *tr); /* once what is frozen is in its place */
 void precision_close(Trainer *tr);
 const LowCopy *precision_copy(const Trainer *tr, LowCopy *out); /* what trains, as it is now; NULL: the weights do */
 void precision_refresh(Trainer *tr, int64_t begin, int64_t end); /* from the weights: something else wrote them */

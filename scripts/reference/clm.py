@@ -31,6 +31,7 @@ class ScriptArguments:
     """The script's keys that the cases use, with its defaults."""
 
     model_name_or_path: Optional[str] = None
+    adapter_name_or_path: Optional[str] = None  # hone's: the PEFT adapter that trains
     dtype: Optional[str] = None
     train_file: Optional[str] = None
     validation_file: Optional[str] = None
@@ -106,6 +107,10 @@ def build(script, args, double=False):
     tokenizer = AutoTokenizer.from_pretrained(script.model_name_or_path)
     dtype = script.dtype if script.dtype in ("auto", None) else getattr(torch, script.dtype)
     model = AutoModelForCausalLM.from_pretrained(script.model_name_or_path, config=config, dtype=dtype)
+    if script.adapter_name_or_path:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, script.adapter_name_or_path, is_trainable=True)
     if double:
         model = model.double()
     assert len(tokenizer) <= model.get_input_embeddings().weight.shape[0]  # the script would resize

@@ -63,6 +63,15 @@ CASES = {
     "qwen2": (1, {**TINY, "model_name_or_path": "qwen2_window", "max_steps": 20, "train_file": "verses.jsonl"}),
     "qwen3": (1, {**TINY, "model_name_or_path": "qwen3_norms", "max_steps": 20, "gradient_accumulation_steps": 2}),
     "gemma2": (2, {**TINY, "model_name_or_path": "gemma2_caps", "max_steps": 20, "per_device_train_batch_size": 4}),
+    "lora_llama": (1, {**TINY, "model_name_or_path": "llama_grouped", "adapter_name_or_path": "llama_qv", "max_steps": 20,
+                       "weight_decay": 0.1, "gradient_accumulation_steps": 2}),
+    "lora_all_eval": (1, {**TINY, "model_name_or_path": "gemma2_caps", "adapter_name_or_path": "gemma2_all",
+                          "max_steps": 20, "validation_file": "validation.txt", "do_eval": "true",
+                          "eval_strategy": "steps", "eval_steps": 10, "max_eval_samples": 20, "max_grad_norm": 0.3,
+                          "learning_rate": "5e-4"}),
+    "lora_head": (1, {**TINY, "model_name_or_path": "llama_biases_linear", "adapter_name_or_path": "llama_head",
+                      "max_steps": 20}),
+    "lora_gpt2": (2, {**TINY, "adapter_name_or_path": "gpt2_fc", "max_steps": 20, "per_device_train_batch_size": 4}),
     # 50 blocks in fours over two ranks: 13 batches, 7 a rank; the 13th is filled up from the epoch's beginning and a
     # 14th made of its beginning
     "two_ranks": (2, {**TINY, "max_train_samples": 50, "per_device_train_batch_size": 4}),
@@ -78,6 +87,8 @@ DROP = ("_runtime", "_per_second")  # what differs from run to run
 def write_yaml(name, out):
     keys = {**CASES[name][1]}
     keys["model_name_or_path"] = f"tests/fixtures/models/{keys['model_name_or_path']}"
+    if "adapter_name_or_path" in keys:
+        keys["adapter_name_or_path"] = f"tests/fixtures/adapters/{keys['adapter_name_or_path']}"
     for file in ("train_file", "validation_file"):
         if file in keys:
             keys[file] = f"tests/fixtures/data/{keys[file]}"

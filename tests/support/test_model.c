@@ -47,6 +47,21 @@ void test_model_open(TestModel *m, const char *path, unsigned isa, int threads)
     test_model_open_as(m, path, NULL, isa, threads);
 }
 
+void test_model_open_adapted(TestModel *m, const char *path, const char *const *adapters, int count, unsigned isa,
+                             int threads)
+{
+    cJSON *config;
+    LoraSet *set;
+    *m = (TestModel){0};
+    assert_ok(arena_new(&m->arena));
+    assert_ok(adapters_read(adapters, count, m->arena, &set));
+    assert_ok(model_config_read(path, &config));
+    assert_ok(model_new_adapted(config, path, set, &m->model));
+    bind(m, isa, threads);
+    assert_ok(model_freeze(m->model, kernels_cpu(isa), m->stream, path, DTYPE_COUNT));
+    assert_ok(model_load(m->model, path));
+}
+
 void test_model_draw(TestModel *m, const char *config, uint64_t seed, unsigned isa, int threads)
 {
     cJSON *json;
@@ -64,6 +79,7 @@ void test_model_close(TestModel *m)
     stream_free(m->stream);
     free(m->weights);
     free(m->grads);
+    arena_free(m->arena);
 }
 
 Batch test_batch(const int32_t *ids, const int32_t *cu_seqlens, int num_seqs)

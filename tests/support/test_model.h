@@ -2,19 +2,23 @@
 #ifndef HONE_TESTS_SUPPORT_TEST_MODEL_H
 #define HONE_TESTS_SUPPORT_TEST_MODEL_H
 
-#include "trainer/models/model.h"
+#include "trainer/models/adapter.h"
 
 typedef struct TestModel {
     Model *model;
     float *weights, *grads;
     Stream *stream;
     Tape tape;
+    Arena *arena; /* of adapters; may be NULL */
 } TestModel;
 
 /* Fails the test with the message when something does not work. path: a model directory. */
 void test_model_open(TestModel *m, const char *path, unsigned isa, int threads);
 /* With another config than config.json: a file beside it; NULL. */
 void test_model_open_as(TestModel *m, const char *path, const char *config_file, unsigned isa, int threads);
+/* With adapters beside its layers; only what trains has gradients. */
+void test_model_open_adapted(TestModel *m, const char *path, const char *const *adapters, int count, unsigned isa,
+                             int threads);
 /* From a config's text, with weights drawn from `seed`. */
 void test_model_draw(TestModel *m, const char *config, uint64_t seed, unsigned isa, int threads);
 void test_model_close(TestModel *m);

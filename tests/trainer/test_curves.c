@@ -110,8 +110,10 @@ static void one_rank_draws_the_references_curves(void **state)
         "label_smoothing_eval", "jsonl_validation_split", "text_no_linebreaks_eval", "bf16_file", "f16_file"
     };
     static const char *const decoders[] = {"llama", "llama_dynamic_eval", "mistral", "qwen2", "qwen3"};
+    static const char *const adapters[] = {"lora_llama", "lora_all_eval", "lora_head"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) check(names[i], 1);
     for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) check(decoders[i], 1);
+    for (size_t i = 0; i < sizeof adapters / sizeof *adapters; i++) check(adapters[i], 1);
 }
 
 static void two_ranks_do_too(void **state)
@@ -121,6 +123,7 @@ static void two_ranks_do_too(void **state)
     check("two_ranks_accumulation", 2);
     check("two_ranks_jsonl", 2);
     check("gemma2", 2);
+    check("lora_gpt2", 2);
 }
 
 /* Weights of one model with the config of another: what does not fit is told, so the config was read. */

@@ -34,9 +34,20 @@ typedef struct TrainingArguments {
     /* model */
     const char *model_name_or_path, *config_name, *tokenizer_name, *model_type;
     const char *config_overrides; /* "k=v,k=v" */
-    const char *dtype;            /* "auto", "float32" */
+    const char *dtype;            /* "auto", "float32"; beside adapters also "bfloat16", "float16" */
     const char *cache_dir;        /* where preprocessed data go */
     const char *task;             /* NULL: inferred */
+
+    /* adapters; TRL's ModelConfig */
+    bool use_peft; /* adapter_name_or_path sets it too */
+    int64_t lora_r, lora_alpha;
+    double lora_dropout;
+    TextList lora_target_modules; /* names, one pattern, or "all-linear"; nothing: the model type's usual ones */
+    TextList lora_modules_to_save;
+    const char *lora_task_type;
+    bool use_rslora;
+    const char *adapter_name_or_path;
+    const cJSON *peft_config; /* further members of LoraConfig */
 
     /* data */
     TextList train_file, validation_file, test_file; /* paths */
@@ -50,6 +61,15 @@ typedef struct TrainingArguments {
     Sampling train_sampling_strategy;
     bool even_batches; /* accelerator_config.even_batches */
     const cJSON *accelerator_config;
+
+    /* supervised fine-tuning */
+    const char *chat_template_path, *eos_token; /* may be NULL */
+    const char *dataset_text_field;
+    int64_t max_length;           /* may be unset: nothing is cut off */
+    const char *truncation_mode;  /* "keep_start", "keep_end" */
+    const char *packing_strategy; /* "bfd", "bfd_split", "wrapped" */
+    bool shuffle_dataset, packing, padding_free, assistant_only_loss;
+    int8_t eval_packing, completion_only_loss; /* tri-state */
 
     /* what is optimised, for how long */
     const char *output_dir; /* never NULL after arguments_load */

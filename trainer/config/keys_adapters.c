@@ -2,21 +2,24 @@
  */
 #include "trainer/config/keys.h"
 
-#define NO_ADAPTERS "adapters are not in this version; leave it out to train all weights"
+#define QUANTIZED "frozen weights keep the file's dtype, bfloat16 or float16 halve them (dtype); fewer bits are not in " \
+                  "this version; leave it out"
 
 static const Key keys[] = {
-    LATER("use_peft", BOOL, "false", "Train an adapter; the model is frozen.", NO_ADAPTERS),
-    LATER("lora_r", INT, "16", "Rank of the adapter.", NO_ADAPTERS),
-    LATER("lora_alpha", INT, "32", "Numerator of its scale.", NO_ADAPTERS),
-    LATER("lora_dropout", REAL, "0.05", "Dropout on its input.", NO_ADAPTERS),
-    LATER("lora_target_modules", LIST, NULL, "Modules that get one.", NO_ADAPTERS),
-    LATER("lora_modules_to_save", LIST, NULL, "Modules trained whole.", NO_ADAPTERS),
-    LATER("lora_task_type", TEXT, "CAUSAL_LM", "For adapter_config.json.", NO_ADAPTERS),
-    LATER("use_rslora", BOOL, "false", "Scale alpha/sqrt(r).", NO_ADAPTERS),
-    LATER("use_dora", BOOL, "false", "Weight-decomposed adapter.", NO_ADAPTERS),
-    LATER("load_in_4bit", BOOL, "false", "Frozen model in 4 bits.", NO_ADAPTERS),
-    LATER("load_in_8bit", BOOL, "false", "Frozen model in 8 bits.", NO_ADAPTERS),
-    LATER("adapter_name_or_path", PATH, NULL, "hone's own: the adapter to start from.", NO_ADAPTERS),
-    LATER("peft_config", MAPPING, NULL, "hone's own: further members of LoraConfig.", NO_ADAPTERS),
+    BOOL("use_peft", use_peft, false, "Train an adapter (LoRA); the model is frozen."),
+    INT("lora_r", lora_r, 16, WITHIN(1, 65536), "Rank of the adapter."),
+    INT("lora_alpha", lora_alpha, 32, AT_LEAST(1), "Numerator of its scale, alpha/r."),
+    REAL("lora_dropout", lora_dropout, 0.05, FROM_BELOW(0, 1), "Dropout on its input."),
+    LIST("lora_target_modules", lora_target_modules, NULL, NULL, NULL, NULL,
+         "Linear layers that get one: names or how they end, one regular expression, or all-linear."),
+    LIST("lora_modules_to_save", lora_modules_to_save, NULL, NULL, NULL, NULL,
+         "Modules trained whole beside it, and saved with it."),
+    {KEY_ROW("lora_task_type", TEXT, KEY_FIELD(lora_task_type), "CAUSAL_LM", "For adapter_config.json.", ANY)},
+    BOOL("use_rslora", use_rslora, false, "Scale alpha/sqrt(r)."),
+    REFUSED("use_dora", BOOL, "false", "Weight-decomposed adapter.", "use LoRA, perhaps with a larger lora_r"),
+    LATER("load_in_4bit", BOOL, "false", "Frozen model in 4 bits.", QUANTIZED),
+    LATER("load_in_8bit", BOOL, "false", "Frozen model in 8 bits.", QUANTIZED),
+    PATH("adapter_name_or_path", adapter_name_or_path, "hone's own: the adapter to start from."),
+    MAPPING("peft_config", peft_config, "hone's own: further members of PEFT's LoraConfig."),
 };
 KEY_GROUP(adapters, "Adapters");

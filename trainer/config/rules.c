@@ -125,6 +125,28 @@ static void precision(Settings *s)
                                                "remove it");
 }
 
+/* Keys that would be read and have no effect are refused; at their default they say nothing. */
+static void adapters(Settings *s)
+{
+    TrainingArguments *a = s->out;
+    const struct { const char *key; bool set; } keys[] = {
+        {"lora_r", a->lora_r != 16}, {"lora_alpha", a->lora_alpha != 32}, {"lora_dropout", a->lora_dropout != 0.05},
+        {"lora_target_modules", a->lora_target_modules.count > 0}, {"use_rslora", a->use_rslora},
+        {"lora_modules_to_save", a->lora_modules_to_save.count > 0}, {"peft_config", a->peft_config != NULL}};
+    bool from_one = a->adapter_name_or_path != NULL;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (keys[i].set && (from_one || !a->use_peft))
+            settings_problem(s, keys[i].key, "%s", from_one ? "is the adapter's own, which adapter_name_or_path names; "
+                                                              "remove one of the two"
+                                                            : "has no effect without use_peft: true");
+    if (from_one) a->use_peft = true;
+    if (a->use_peft && !a->model_name_or_path && !from_one)
+        settings_problem(s, "use_peft", "needs a trained model that the adapter goes beside: set model_name_or_path");
+    if (a->dtype && !a->use_peft && (strcmp(a->dtype, "bfloat16") == 0 || strcmp(a->dtype, "float16") == 0))
+        settings_problem(s, "dtype", "%s is for weights that are frozen (use_peft: true); those that train are kept in "
+                                     "float32; write bf16 or fp16: true to compute in fewer bits", a->dtype);
+}
+
 static void data(Settings *s)
 {
     TrainingArguments *a = s->out;
@@ -180,6 +202,7 @@ Status settings_finish(Settings *s)
     best_metric(s);
     machine(s);
     precision(s);
+    adapters(s);
     data(s);
     trackers(s);
     return loader(s);

@@ -9,9 +9,31 @@ typedef struct FrozenWeights {
     Stream *stream;     /* whose memory `owned` is */
     void **owned;
     size_t num_owned;
+    Dtype as; /* DTYPE_COUNT: each tensor's own */
+    uint64_t hash;
 } FrozenWeights;
 
-static Dtype kept_dtype(const TensorInfo *info) { return info->dtype == DTYPE_F64 ? DTYPE_F32 : info->dtype; }
+static Dtype kept_dtype(const FrozenWeights *f, const TensorInfo *info)
+{
+    if (f->as != DTYPE_COUNT) return f->as;
+    return info->dtype == DTYPE_F64 ? DTYPE_F32 : info->dtype;
+}
+
+enum { SAMPLE = 64 }; /* numbers of each tensor */
+
+/* FNV-1a over the first and the last numbers. */
+static Status add_to_hash(FrozenWeights *f, const TensorInfo *info)
+{
+    Status st = OK;
+    float sample[2 * SAMPLE] = {0};
+    int64_t n = info->numel < SAMPLE ? info->numel : SAMPLE;
+    TRY(tensor_read(info, 0, n, DTYPE_F32, sample));
+    TRY(tensor_read(info, info->numel - n, n, DTYPE_F32, sample + SAMPLE));
+    for (size_t i = 0; i < sizeof sample; i++)
+        f->hash = (f->hash ^ ((const unsigned char *)sample)[i]) * 0x100000001b3u;
+done:
+    return st;
+}
 
 static Status own(FrozenWeights *f, size_t bytes, void **out)
 {
@@ -47,7 +69,7 @@ done:
 static Status place_matrix(FrozenWeights *f, const Kernels *k, const TensorInfo *info, Parameter *p)
 {
     Status st = OK;
-    Dtype dtype = kept_dtype(info);
+    Dtype dtype = kept_dtype(f, info);
     const void *map = NULL;
     p->value.dtype = dtype;
     if (!stream_is_device(f->stream) && dtype == info->dtype) TRY(tensor_map(info, &map));
@@ -79,7 +101,7 @@ done:
     return st;
 }
 
-Status model_freeze(Model *m, const Kernels *k, Stream *s, const char *path)
+Status model_freeze(Model *m, const Kernels *k, Stream *s, const char *path, Dtype as)
 {
     Status st = OK;
     Parameters *ps = &m->params;
@@ -87,19 +109,23 @@ Status model_freeze(Model *m, const Kernels *k, Stream *s, const char *path)
     if (ps->num_trained == ps->count) return OK;
     if (!path) RAISE(USAGE, "an adapter needs a model to be trained beside: set model_name_or_path");
     TRY_NEW(m->arena, f, 1);
-    f->stream = s;
+    *f = (FrozenWeights){.stream = s, .as = as, .hash = 0xcbf29ce484222325u};
     TRY_NEW(m->arena, f->owned, ps->count + 1);
     m->frozen = f;
     TRY(model_store_open(m, path, &f->store));
     for (size_t i = 0; i < ps->count; i++) {
         Parameter *p = ps->list[i];
-        if (p->frozen && p->spec.ndim > 1) TRY(place_matrix(f, k, model_tensor(m, f->store, p), p));
+        const TensorInfo *info = p->frozen ? model_tensor(m, f->store, p) : NULL;
+        if (info) TRY(add_to_hash(f, info));
+        if (info && p->spec.ndim > 1) TRY(place_matrix(f, k, info, p));
     }
     TRY(place_vectors(f, k, m));
     if (stream_failed(s)) RAISE(MEMORY, "frozen weights to the device: %s", stream_message(s));
 done:
     return st;
 }
+
+uint64_t model_frozen_hash(const Model *m) { return m->frozen ? m->frozen->hash : 0; }
 
 void model_thaw(Model *m)
 {

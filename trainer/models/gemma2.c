@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "trainer/models/decoder_config.h"
+#include "trainer/models/gguf_names.h"
 
 static const DecoderDefaults defaults = {.vocab_size = 256000, .hidden = 2304, .inner = 9216, .num_layers = 26,
                                          .heads = 8, .kv_heads = 4, .head_dim = 256, .max_positions = 8192,
@@ -66,3 +67,67 @@ static const ModelSetting settings[] = {
 };
 
 DECODER_TYPE(gemma2, "Gemma2ForCausalLM");
+
+static const GgufTensorName gguf_tensors[] = {
+    {"model.embed_tokens", "token_embd"},
+    {"model.layers.%.input_layernorm", "blk.%.attn_norm", GGUF_PLUS_ONE},
+    {"model.layers.%.self_attn.q_proj", "blk.%.attn_q"},
+    {"model.layers.%.self_attn.k_proj", "blk.%.attn_k"},
+    {"model.layers.%.self_attn.v_proj", "blk.%.attn_v"},
+    {"model.layers.%.self_attn.o_proj", "blk.%.attn_output"},
+    {"model.layers.%.post_attention_layernorm", "blk.%.post_attention_norm", GGUF_PLUS_ONE},
+    {"model.layers.%.pre_feedforward_layernorm", "blk.%.ffn_norm", GGUF_PLUS_ONE},
+    {"model.layers.%.post_feedforward_layernorm", "blk.%.post_ffw_norm", GGUF_PLUS_ONE},
+    {"model.layers.%.mlp.gate_proj", "blk.%.ffn_gate"},
+    {"model.layers.%.mlp.up_proj", "blk.%.ffn_up"},
+    {"model.layers.%.mlp.down_proj", "blk.%.ffn_down"},
+    {"model.norm", "output_norm", GGUF_PLUS_ONE},
+    {"lm_head", "output"},
+    {.model = NULL},
+};
+
+static const GgufKey gguf_keys[] = {
+    {"max_position_embeddings", "context_length", GGUF_KEY_INT},
+    {"hidden_size", "embedding_length", GGUF_KEY_INT},
+    {"num_hidden_layers", "block_count", GGUF_KEY_INT},
+    {"intermediate_size", "feed_forward_length", GGUF_KEY_INT},
+    {"num_attention_heads", "attention.head_count", GGUF_KEY_INT},
+    {"num_key_value_heads", "attention.head_count_kv", GGUF_KEY_INT},
+    {"head_dim", "attention.key_length", GGUF_KEY_INT},
+    {"rms_norm_eps", "attention.layer_norm_rms_epsilon", GGUF_KEY_REAL},
+    {"attn_logit_softcapping", "attn_logit_softcapping", GGUF_KEY_REAL},
+    {"final_logit_softcapping", "final_logit_softcapping", GGUF_KEY_REAL},
+    {"query_pre_attn_scalar", "hone.query_pre_attn_scalar", GGUF_KEY_INT, .optional = true},
+    {.config = NULL},
+};
+
+/* No key of llama.cpp's says by what scores are scaled: it takes the width of a head of the model with 46 layers by the
+ * hidden size, and that of the others by the head. */
+static Status finish_gguf(cJSON *config, const char *where)
+{
+    Status st = OK;
+    int64_t layers, hidden, heads, head_dim;
+    if (cJSON_GetObjectItemCaseSensitive(config, "query_pre_attn_scalar")) return OK;
+    TRY(config_positive(config, where, "num_hidden_layers", defaults.num_layers, &layers));
+    TRY(config_positive(config, where, "hidden_size", defaults.hidden, &hidden));
+    TRY(config_positive(config, where, "num_attention_heads", defaults.heads, &heads));
+    TRY(config_positive(config, where, "head_dim", defaults.head_dim, &head_dim));
+    cJSON *scalar = json_new_int(layers == 46 ? hidden / heads : head_dim);
+    if (!scalar || !cJSON_AddItemToObject(config, "query_pre_attn_scalar", scalar)) RAISE(MEMORY, "out of memory");
+done:
+    return st;
+}
+
+const ModelGguf gguf_gemma2 = {
+    .architecture = "gemma2",
+    .tensors = gguf_tensors,
+    .keys = gguf_keys,
+    .fixed = (const GgufFixed[]){{"hidden_activation", "\"gelu_pytorch_tanh\"", .may_lack = true},
+                                 {"attention_bias", "false", .may_lack = true},
+                                 {.config = NULL}},
+    .rotary = true,
+    .window = true,
+    .alternates = true,
+    .spaces_apart = true,
+    .finish = finish_gguf,
+};

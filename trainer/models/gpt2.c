@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "trainer/models/model.h"
+#include "trainer/models/gguf_names.h"
 
 typedef struct Block {
     LayerNorm ln_1, ln_2;
@@ -191,4 +192,39 @@ const ModelType model_gpt2 = {
     .settings = settings,
     .positions_end = true,
     .counts_all_labels = true,
+};
+
+static const GgufTensorName gguf_tensors[] = {
+    {"transformer.wte", "token_embd"},
+    {"transformer.wpe", "position_embd"},
+    {"transformer.h.%.ln_1", "blk.%.attn_norm"},
+    {"transformer.h.%.attn.c_attn", "blk.%.attn_qkv", GGUF_TRANSPOSED},
+    {"transformer.h.%.attn.c_proj", "blk.%.attn_output", GGUF_TRANSPOSED},
+    {"transformer.h.%.ln_2", "blk.%.ffn_norm"},
+    {"transformer.h.%.mlp.c_fc", "blk.%.ffn_up", GGUF_TRANSPOSED},
+    {"transformer.h.%.mlp.c_proj", "blk.%.ffn_down", GGUF_TRANSPOSED},
+    {"transformer.ln_f", "output_norm"},
+    {"lm_head", "output"},
+    {.model = NULL},
+};
+
+static const GgufKey gguf_keys[] = {
+    {"n_positions", "context_length", GGUF_KEY_INT},
+    {"n_embd", "embedding_length", GGUF_KEY_INT},
+    {"n_layer", "block_count", GGUF_KEY_INT},
+    {"n_inner", "feed_forward_length", GGUF_KEY_INT, .optional = true},
+    {"n_head", "attention.head_count", GGUF_KEY_INT},
+    {"layer_norm_epsilon", "attention.layer_norm_epsilon", GGUF_KEY_REAL},
+    {.config = NULL},
+};
+
+const ModelGguf gguf_gpt2 = {
+    .architecture = "gpt2",
+    .tensors = gguf_tensors,
+    .keys = gguf_keys,
+    .fixed = (const GgufFixed[]){{"activation_function", "\"gelu_new\"", .may_lack = true},
+                                 {"scale_attn_weights", "true", .may_lack = true},
+                                 {"scale_attn_by_inverse_layer_idx", "false", .may_lack = true},
+                                 {.config = NULL}},
+    .default_pre = "gpt-2",
 };

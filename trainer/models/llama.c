@@ -1,5 +1,6 @@
 /* Llama (Touvron et al. 2023), as transformers' LlamaForCausalLM computes it; SmolLM and many others have this type. */
 #include "trainer/models/decoder_config.h"
+#include "trainer/models/gguf_names.h"
 
 static const DecoderDefaults defaults = {.vocab_size = 32000, .hidden = 4096, .inner = 11008, .num_layers = 32,
                                          .heads = 32, .max_positions = 2048, .act_key = "hidden_act", .act = "silu"};
@@ -26,3 +27,14 @@ static const ModelSetting settings[] = {
 };
 
 DECODER_TYPE(llama, "LlamaForCausalLM");
+
+const ModelGguf gguf_llama = {
+    .architecture = "llama",
+    .tensors = llama_gguf_tensors,
+    .keys = decoder_gguf_keys,
+    .fixed = (const GgufFixed[]){{"hidden_act", "\"silu\"", .may_lack = true}, {.config = NULL}},
+    .presences = (const GgufPresence[]){{"attention_bias", "blk.0.attn_q.bias"},
+                                        {"mlp_bias", "blk.0.ffn_gate.bias"},
+                                        {.config = NULL}},
+    .rotary = true,
+};

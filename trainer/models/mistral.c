@@ -1,6 +1,7 @@
 /* Mistral 7B (Jiang et al. 2023), as transformers' MistralForCausalLM computes it: Llama with a window of attention in
  * every layer. */
 #include "trainer/models/decoder_config.h"
+#include "trainer/models/gguf_names.h"
 
 static const DecoderDefaults defaults = {.vocab_size = 32000, .hidden = 4096, .inner = 14336, .num_layers = 32,
                                          .heads = 32, .kv_heads = 8, .max_positions = 131072,
@@ -29,3 +30,14 @@ static const ModelSetting settings[] = {
 };
 
 DECODER_TYPE(mistral, "MistralForCausalLM");
+
+/* llama.cpp takes it for Llama, without a window. The name is transformers' way to tell the two apart. */
+const ModelGguf gguf_mistral = {
+    .architecture = "llama",
+    .tensors = llama_gguf_tensors,
+    .keys = decoder_gguf_keys,
+    .fixed = (const GgufFixed[]){{"hidden_act", "\"silu\"", .may_lack = true}, {.config = NULL}},
+    .name = "mistral",
+    .rotary = true,
+    .window = true,
+};

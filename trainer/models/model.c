@@ -108,10 +108,15 @@ Tensor *model_forward(Tape *t, const Model *m, const Batch *batch) { return m->t
 
 int64_t model_most_positions(const Model *m) { return m->type->positions_end ? m->max_positions : INT32_MAX; }
 
+/* What PEFT trains whole is a copy beside the original; a head made of the embedding's tensor is that tensor. */
 int64_t model_flos_parameters(const Model *m)
 {
     int64_t count = 0;
-    for (size_t i = 0; i < m->params.count; i++)
-        if (!m->params.list[i]->spec.embedding && !m->params.list[i]->spec.adapter) count += m->params.list[i]->count;
+    for (size_t i = 0; i < m->params.count; i++) {
+        const Parameter *p = m->params.list[i];
+        bool copied = m->params.adapters && !p->frozen && !p->spec.adapter && !p->spec.source;
+        if (p->spec.embedding || (p->frozen && p->spec.source)) continue;
+        count += copied ? 2 * p->count : p->count;
+    }
     return count;
 }

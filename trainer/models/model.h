@@ -78,9 +78,12 @@ void model_free(Model *m);
 Status model_load(Model *m, const char *path);
 void model_draw(Model *m, uint64_t seed); /* those that train */
 /* What is frozen, where the stream's kernels work: matrices in the file's dtype (f64: f32), on the CPU as views of the
- * file, which stays open and which the ranks of a host share; vectors in f32. Nothing is frozen: nothing is done. Lives
- * until model_free, which then comes before the stream's end. */
-Status model_freeze(Model *m, const Kernels *k, Stream *s, const char *path);
+ * file, which stays open and which the ranks of a host share; or all of them in the dtype `as` (DTYPE_COUNT: the
+ * file's). Vectors in f32. Nothing is frozen: nothing is done. Lives until model_free, which then comes before the
+ * stream's end. */
+Status model_freeze(Model *m, const Kernels *k, Stream *s, const char *path, Dtype as);
+/* Of some of the frozen numbers: differs where ranks have different models. */
+uint64_t model_frozen_hash(const Model *m);
 /* Either, where the stream's kernels work: memory for the weights is taken there (release it with stream_release) and
  * bound, without gradients; what is frozen, too. path NULL: drawn. */
 Status model_place(Model *m, const Kernels *k, Stream *s, const char *path, uint64_t seed, float **weights);

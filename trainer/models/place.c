@@ -34,7 +34,7 @@ Status model_place(Model *m, const Kernels *k, Stream *s, const char *path, uint
     size_t bytes = (size_t)m->params.flat_count * sizeof(float);
     float *weights = stream_allocate(s, bytes + 64);
     if (!weights) RAISE(MEMORY, "out of memory: %zu MB of weights%s", bytes >> 20, stream_memory_failure(s));
-    TRY(model_freeze(m, k, s, path));
+    TRY(model_freeze(m, k, s, path, DTYPE_COUNT));
     if (stream_is_device(s)) {
         TRY(load_over(m, k, s, path, seed, weights));
     } else {

@@ -1,6 +1,7 @@
 /* Qwen2 and Qwen2.5 (Yang et al. 2024), as transformers' Qwen2ForCausalLM computes them: Llama with biases of q, k and
  * v, and a window of attention in the last layers where it is asked for. */
 #include "trainer/models/decoder_config.h"
+#include "trainer/models/gguf_names.h"
 
 static const DecoderDefaults defaults = {.vocab_size = 151936, .hidden = 4096, .inner = 22016, .num_layers = 32,
                                          .heads = 32, .kv_heads = 32, .max_positions = 32768,
@@ -28,3 +29,13 @@ static const ModelSetting settings[] = {
 };
 
 DECODER_TYPE(qwen2, "Qwen2ForCausalLM");
+
+const ModelGguf gguf_qwen2 = {
+    .architecture = "qwen2",
+    .tensors = decoder_gguf_tensors,
+    .keys = decoder_gguf_keys,
+    .fixed = (const GgufFixed[]){{"hidden_act", "\"silu\"", .may_lack = true},
+                                 {"use_sliding_window", "false", .may_lack = true},
+                                 {.config = NULL}},
+    .rotary = true,
+};

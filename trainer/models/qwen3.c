@@ -1,6 +1,7 @@
 /* Qwen3 (Yang et al. 2025), as transformers' Qwen3ForCausalLM computes it: Llama with a norm of each head of q and k,
  * and a window of attention in the last layers where it is asked for. */
 #include "trainer/models/decoder_config.h"
+#include "trainer/models/gguf_names.h"
 
 static const DecoderDefaults defaults = {.vocab_size = 151936, .hidden = 4096, .inner = 22016, .num_layers = 32,
                                          .heads = 32, .kv_heads = 32, .head_dim = 128, .max_positions = 32768,
@@ -30,3 +31,14 @@ static const ModelSetting settings[] = {
 };
 
 DECODER_TYPE(qwen3, "Qwen3ForCausalLM");
+
+const ModelGguf gguf_qwen3 = {
+    .architecture = "qwen3",
+    .tensors = decoder_gguf_tensors,
+    .keys = decoder_gguf_keys,
+    .fixed = (const GgufFixed[]){{"hidden_act", "\"silu\"", .may_lack = true},
+                                 {"use_sliding_window", "false", .may_lack = true},
+                                 {.config = NULL}},
+    .presences = (const GgufPresence[]){{"attention_bias", "blk.0.attn_q.bias"}, {.config = NULL}},
+    .rotary = true,
+};

@@ -48,6 +48,7 @@ Embedding embedding_declare(Parameters *ps, const char *name, int64_t vocab, int
 {
     ParameterSpec weight = {.ndim = 2, .shape = {vocab, width}, .init = {INIT_NORMAL, std, padding + 1},
                             .decay = true, .embedding = true};
+    lora_refuse(ps, name, "it is an embedding; name it in lora_modules_to_save to train it whole");
     return (Embedding){declare(ps, name, "weight", weight), padding};
 }
 
