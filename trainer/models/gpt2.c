@@ -212,7 +212,7 @@ static const GgufKey gguf_keys[] = {
     {"n_positions", "context_length", GGUF_KEY_INT},
     {"n_embd", "embedding_length", GGUF_KEY_INT},
     {"n_layer", "block_count", GGUF_KEY_INT},
-    {"n_inner", "feed_forward_length", GGUF_KEY_INT, .optional = true},
+    {"n_inner", "feed_forward_length", GGUF_KEY_INT, .optional = true, .same_as = "n_embd", .times = 4},
     {"n_head", "attention.head_count", GGUF_KEY_INT},
     {"layer_norm_epsilon", "attention.layer_norm_epsilon", GGUF_KEY_REAL},
     {.config = NULL},
