@@ -19,10 +19,17 @@ typedef struct Command {
     const char *help; /* printed below usage and summary; ends with a newline */
 } Command;
 
-#define COMMANDS(COMMAND)                                                                                              \
-    COMMAND(args)                                                                                                      \
-    COMMAND(env) COMMAND(eval) COMMAND(help) COMMAND(inspect) COMMAND(launch) COMMAND(pipeline) COMMAND(tokenize)      \
-        COMMAND(train) /* sorted */
+#define COMMANDS(COMMAND) /* sorted */ \
+    COMMAND(args)                      \
+    COMMAND(env)                       \
+    COMMAND(eval)                      \
+    COMMAND(help)                      \
+    COMMAND(inspect)                   \
+    COMMAND(launch)                    \
+    COMMAND(merge)                     \
+    COMMAND(pipeline)                  \
+    COMMAND(tokenize)                  \
+    COMMAND(train)
 #define COMMAND_DECLARE(name) extern const Command command_##name;
 COMMANDS(COMMAND_DECLARE)
 
@@ -42,8 +49,14 @@ typedef enum OptionType {
     OPTION_FLAG, /* bool */
     OPTION_INT,  /* int64_t */
     OPTION_REAL, /* double */
-    OPTION_TEXT  /* const char * */
+    OPTION_TEXT, /* const char * */
+    OPTION_TEXTS /* OptionTexts: may be given several times */
 } OptionType;
+enum { OPTION_MOST_TEXTS = 16 };
+typedef struct OptionTexts {
+    const char *items[OPTION_MOST_TEXTS];
+    int count;
+} OptionTexts;
 typedef struct Option {
     const char *name;
     OptionType type;

@@ -16,7 +16,6 @@ static const struct {
     {"chat", "use `hone pipeline text-generation`"},
     {"convert", "give a directory in the Hugging Face format"},
     {"estimate", "start the run with max_steps: 1 and watch its memory"},
-    {"merge", "there are no adapters to merge"},
     {"predict", "use `hone pipeline`"},
     {"pull", "download the model's directory yourself"},
     {"push", "upload output_dir yourself"},

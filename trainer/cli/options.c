@@ -40,6 +40,12 @@ static bool store(const Option *o, const char *text)
         *(const char **)o->into = text;
         return true;
     }
+    if (o->type == OPTION_TEXTS) {
+        OptionTexts *texts = o->into;
+        if (texts->count == OPTION_MOST_TEXTS) return false;
+        texts->items[texts->count++] = text;
+        return true;
+    }
     if (o->type == OPTION_FLAG) {
         *(bool *)o->into = truth(text) == 1;
         return truth(text) >= 0;
@@ -55,7 +61,7 @@ static bool store(const Option *o, const char *text)
 
 static void complain(Text *problems, const Option *o, const char *text)
 {
-    static const char *const types[] = {"true or false", "an integer", "a number", "a text"};
+    static const char *const types[] = {"true or false", "an integer", "a number", "a text", "a text, at most 16 times"};
     text_printf(problems, "%s--%s must be %s", problems->size ? "\n" : "", o->name, types[o->type]);
     if (o->least != o->most) text_printf(problems, " from %.10g to %.10g", o->least, o->most);
     text_printf(problems, ", and is `%s`", text);

@@ -17,8 +17,13 @@ bool adapter_is_at(const char *dir);
 Status adapter_read(const char *dir, const char *name, Arena *arena, Adapter *out);
 /* From members of PEFT's LoraConfig, as keys of a config name them; `where` names it in messages. */
 Status adapter_parse(const cJSON *config, const char *where, const char *name, Arena *arena, Adapter *out);
-/* adapters of a model, read from their directories, as model_new_adapted takes them; count 0: *out is NULL. */
+/* Adapters of a model, read from their directories, as model_new_adapted takes them; count 0: *out is NULL. All of them
+ * are active. */
 Status adapters_read(const char *const *dirs, int count, Arena *arena, LoraSet **out);
+/* The same for what a command was given: `dir` is a model's directory, or an adapter's that names its model. *model: the
+ * model's directory. */
+Status adapters_resolve(const char *dir, const char *const *adapters, int count, Arena *arena, LoraSet **out,
+                        const char **model);
 /* base: what is written as base_model_name_or_path. Free with cJSON_Delete; NULL: no memory. */
 cJSON *adapter_config_out(const Model *m, int which, const char *base, const char *task_type);
 
@@ -26,6 +31,9 @@ cJSON *adapter_config_out(const Model *m, int which, const char *base, const cha
  * problem is listed in one error. */
 Status adapter_load(Model *m, int which, const char *dir);
 void adapter_draw(Model *m, int which, uint64_t seed);
+/* Adds the adapters to the frozen weights of their layers, which are f32 from then on, on a stream of the CPU. The model
+ * is then to be saved, not to be run: its adapters are still beside its layers. */
+Status adapters_merge(Model *m, const Kernels *k, Stream *s);
 /* A parameter's name in the file; NULL: no memory. */
 const char *adapter_tensor_name(Arena *arena, const Model *m, const Parameter *p);
 

@@ -233,3 +233,24 @@ Status adapters_read(const char *const *dirs, int count, Arena *arena, LoraSet *
 done:
     return st;
 }
+
+Status adapters_resolve(const char *dir, const char *const *adapters, int count, Arena *arena, LoraSet **out,
+                        const char **model)
+{
+    Status st = OK;
+    Adapter first;
+    const char **all;
+    *model = dir;
+    if (!adapter_is_at(dir)) return adapters_read(adapters, count, arena, out);
+    TRY(adapter_read(dir, "default", arena, &first));
+    if (!first.base || !path_is_dir(first.base))
+        RAISE(MISSING, "%s: is an adapter whose model is %s, which is no directory here; give the model's directory, and "
+                       "this one as the adapter", dir, first.base ? first.base : "not named");
+    TRY_NEW(arena, all, count + 1);
+    all[0] = dir;
+    for (int i = 0; i < count; i++) all[i + 1] = adapters[i];
+    TRY(adapters_read(all, count + 1, arena, out));
+    *model = first.base;
+done:
+    return st;
+}

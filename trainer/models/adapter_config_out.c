@@ -37,10 +37,10 @@ static cJSON *all_linear_out(const LoraSet *set, const LoraConfig *c)
 {
     cJSON *list = cJSON_CreateArray();
     for (size_t i = 0; i < set->num_modules; i++) {
-        const char *dot = strrchr(set->modules[i], '.'), *name = dot ? dot + 1 : set->modules[i];
+        const char *module = set->modules[i].name, *dot = strrchr(module, '.'), *name = dot ? dot + 1 : module;
         const cJSON *item;
         Status st = OK;
-        bool seen = !lora_targets(c, (LoraNames){0}, set->modules[i], NULL, &st);
+        bool seen = !lora_targets(c, (LoraNames){0}, module, NULL, &st);
         cJSON_ArrayForEach(item, list) seen = seen || strcmp(item->valuestring, name) == 0;
         if (!seen) cJSON_AddItemToArray(list, cJSON_CreateString(name));
     }
@@ -67,15 +67,11 @@ static cJSON *start_out(const LoraConfig *c)
     return c->gaussian ? cJSON_CreateString("gaussian") : cJSON_CreateBool(!c->random_b);
 }
 
-static bool stores_transposed(const Model *m)
+/* Of the layers that have an adapter: what torch's Linear keeps as [out, in] lies the other way. */
+static bool stores_transposed(const LoraSet *set)
 {
-    const Parameters *ps = &m->params; /* a layer with an adapter: its weight comes right before A */
-    for (size_t i = 1; i < ps->count; i++) {
-        const Parameter *a = ps->list[i], *w = ps->list[i - 1];
-        if (!a->spec.adapter || w->spec.adapter) continue;
-        if (w->spec.ndim == 1 && i > 1) w = ps->list[i - 2]; /* over the bias */
-        return w->spec.shape[0] == a->spec.shape[1] && w->spec.shape[1] != a->spec.shape[1];
-    }
+    for (size_t i = 0; i < set->num_modules; i++)
+        if (set->modules[i].count && set->modules[i].layout == IN_OUT) return true;
     return false;
 }
 
@@ -94,7 +90,7 @@ cJSON *adapter_config_out(const Model *m, int which, const char *base, const cha
     cJSON_AddItemToObject(o, "bias", cJSON_CreateString("none"));
     cJSON_AddItemToObject(o, "ensure_weight_tying", cJSON_CreateBool(false));
     cJSON_AddItemToObject(o, "exclude_modules", text_or_names(c->exclude_pattern, c->excludes));
-    cJSON_AddItemToObject(o, "fan_in_fan_out", cJSON_CreateBool(stores_transposed(m)));
+    cJSON_AddItemToObject(o, "fan_in_fan_out", cJSON_CreateBool(stores_transposed(set)));
     cJSON_AddItemToObject(o, "inference_mode", cJSON_CreateBool(true));
     cJSON_AddItemToObject(o, "init_lora_weights", start_out(c));
     cJSON_AddItemToObject(o, "layers_pattern", names_out(c->layers_pattern));

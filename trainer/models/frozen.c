@@ -110,7 +110,7 @@ Status model_freeze(Model *m, const Kernels *k, Stream *s, const char *path, Dty
     if (!path) RAISE(USAGE, "an adapter needs a model to be trained beside: set model_name_or_path");
     TRY_NEW(m->arena, f, 1);
     *f = (FrozenWeights){.stream = s, .as = as, .hash = 0xcbf29ce484222325u};
-    TRY_NEW(m->arena, f->owned, ps->count + 1);
+    TRY_NEW(m->arena, f->owned, 2 * ps->count + 1); /* merging takes one more each */
     m->frozen = f;
     TRY(model_store_open(m, path, &f->store));
     for (size_t i = 0; i < ps->count; i++) {
@@ -124,6 +124,8 @@ Status model_freeze(Model *m, const Kernels *k, Stream *s, const char *path, Dty
 done:
     return st;
 }
+
+Status model_frozen_memory(Model *m, size_t bytes, void **out) { return own(m->frozen, bytes, out); }
 
 uint64_t model_frozen_hash(const Model *m) { return m->frozen ? m->frozen->hash : 0; }
 

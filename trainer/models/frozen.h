@@ -8,6 +8,8 @@
 Status model_store_open(const Model *m, const char *path, TensorStore **out);
 /* The tensor that a parameter is read from; NULL: the file has none. */
 const TensorInfo *model_tensor(const Model *m, const TensorStore *store, const Parameter *p);
+/* Memory of the stream that lives as long. */
+Status model_frozen_memory(Model *m, size_t bytes, void **out);
 void model_thaw(Model *m); /* gives the memory of what is frozen back */
 
 #endif

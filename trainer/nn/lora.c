@@ -54,36 +54,50 @@ static Lora lora_new(Parameters *ps, int i, const char *module, int64_t in, int6
                   .dropout = (float)c->dropout};
 }
 
-static Status remember(LoraSet *set, const char *module)
+static Status remember(LoraSet *set, LoraModule module)
 {
     Status st = OK;
-    const char **list = arena_grow(set->arena, set->modules, &set->capacity, set->num_modules + 1, sizeof *list);
-    char *name = arena_strdup(set->arena, module);
+    LoraModule *list = arena_grow(set->arena, set->modules, &set->capacity, set->num_modules + 1, sizeof *list);
     TRY_MEMORY(list);
-    TRY_MEMORY(name);
+    module.name = arena_strdup(set->arena, module.name);
+    TRY_MEMORY(module.name);
     set->modules = list;
-    set->modules[set->num_modules++] = name;
+    set->modules[set->num_modules++] = module;
 done:
     return st;
 }
 
-void lora_declare(Parameters *ps, const char *module, int64_t in, int64_t out, Lora **loras, int *count)
+static Status declare_all(Parameters *ps, LoraModule *m)
+{
+    Status st = OK;
+    LoraSet *set = ps->adapters;
+    const int64_t *shape = m->weight->spec.shape;
+    int64_t in = shape[m->layout == OUT_IN], out = shape[m->layout == IN_OUT];
+    Lora *list;
+    TRY_NEW(ps->arena, list, set->count);
+    m->loras = list;
+    for (int i = 0; i < set->count; i++) {
+        bool targeted = lora_targets(&set->configs[i], set->usual, m->name, set->used[i], &st);
+        TRY(st);
+        if (!targeted) continue;
+        list[m->count++] = lora_new(ps, i, m->name, in, out, &st);
+        set->layers[i]++;
+        TRY(st);
+    }
+done:
+    return st;
+}
+
+void lora_declare(Parameters *ps, const char *module, Parameter *weight, WeightLayout layout, const Lora **loras,
+                  int *count)
 {
     LoraSet *set = ps->adapters;
+    LoraModule m = {.name = module, .weight = weight, .layout = layout};
     *loras = NULL, *count = 0;
-    if (!set || set->error || (set->error = remember(set, module)) != OK) return;
-    Lora *list = arena_alloc(ps->arena, (size_t)set->count * sizeof *list);
-    if (!list) {
-        set->error = status_raise(STATUS_MEMORY, "out of memory: adapters");
-        return;
-    }
-    for (int i = 0; i < set->count; i++) {
-        bool targeted = lora_targets(&set->configs[i], set->usual, module, set->used[i], &set->error);
-        if (!targeted || set->error) continue;
-        list[(*count)++] = lora_new(ps, i, module, in, out, &set->error);
-        set->layers[i]++;
-    }
-    *loras = list;
+    if (!set || set->error || !weight) return;
+    set->error = declare_all(ps, &m);
+    if (!set->error) set->error = remember(set, m);
+    *loras = m.loras, *count = m.count;
 }
 
 void lora_refuse(Parameters *ps, const char *module, const char *why)
@@ -101,9 +115,9 @@ void lora_refuse(Parameters *ps, const char *module, const char *why)
 static void list_modules(const LoraSet *set, Text *out)
 {
     for (size_t i = 0; i < set->num_modules; i++) {
-        const char *dot = strrchr(set->modules[i], '.'), *name = dot ? dot + 1 : set->modules[i];
+        const char *dot = strrchr(set->modules[i].name, '.'), *name = dot ? dot + 1 : set->modules[i].name;
         bool seen = false;
-        for (size_t j = 0; j < i && !seen; j++) seen = lora_ends(set->modules[j], name);
+        for (size_t j = 0; j < i && !seen; j++) seen = lora_ends(set->modules[j].name, name);
         if (!seen) text_printf(out, " %s", name);
     }
 }
@@ -123,7 +137,7 @@ static Status check_one(const LoraSet *set, int i, const char *where, const char
                   c->modules_to_save.items[s], list);
     if (!set->layers[i] && c->target_pattern)
         RAISE(USAGE, "%s: the target pattern `%s` of the adapter fits no module; the model's linear layers are:%s (as "
-                     "in %s)", where, c->target_pattern, list, set->num_modules ? set->modules[0] : "");
+                     "in %s)", where, c->target_pattern, list, set->num_modules ? set->modules[0].name : "");
     if (!set->layers[i])
         RAISE(USAGE, "%s: the adapter is for none of the model's layers: look at what it excludes and at its layers; "
                      "linear layers are:%s", where, list);

@@ -7,6 +7,7 @@
 #ifndef HONE_NN_LORA_H
 #define HONE_NN_LORA_H
 
+#include "kernels/kernels.h"
 #include "trainer/tensor/parameter.h"
 
 typedef struct LoraNames {
@@ -43,6 +44,21 @@ typedef struct LoraConfig {
     bool random_b;              /* init_lora_weights: false: B is not 0 at first */
 } LoraConfig;
 
+/* One adapter of one linear layer. */
+typedef struct Lora {
+    Parameter *a, *b;
+    float scale, dropout;
+} Lora;
+
+/* A linear layer, whether it has adapters or not. */
+typedef struct LoraModule {
+    const char *name;
+    Parameter *weight;
+    WeightLayout layout;
+    const Lora *loras;
+    int count;
+} LoraModule;
+
 /* The adapters of a model; `name` is each one's own. The rest is what declarations found. */
 typedef struct LoraSet {
     const LoraConfig *configs;
@@ -50,7 +66,7 @@ typedef struct LoraSet {
     uint64_t seed;        /* of those that are drawn */
     LoraNames usual;      /* the model type's targets */
     Arena *arena;         /* of the lists below */
-    const char **modules; /* linear layers that there are */
+    LoraModule *modules;  /* linear layers that there are */
     size_t num_modules, capacity;
     int *layers;          /* [count] layers that each adapter has */
     bool **used;          /* [count][targets] the name fits a module */
@@ -60,18 +76,13 @@ typedef struct LoraSet {
     Status error;
 } LoraSet;
 
-/* One adapter of one linear layer. */
-typedef struct Lora {
-    Parameter *a, *b;
-    float scale, dropout;
-} Lora;
-
 /* For memory only. configs borrowed. */
 Status lora_set_init(LoraSet *set, Arena *arena, const LoraConfig *configs, int count);
 /* Whether some adapter trains this module whole. */
 bool lora_saves(const LoraSet *set, const char *module);
-/* Declares the adapters of a linear layer; *out [*count] in the parameters' arena. */
-void lora_declare(Parameters *ps, const char *module, int64_t in, int64_t out, Lora **loras, int *count);
+/* Declares the adapters of a linear layer [out, in] (by layout); *loras [*count] in the parameters' arena. */
+void lora_declare(Parameters *ps, const char *module, Parameter *weight, WeightLayout layout, const Lora **loras,
+                  int *count);
 /* The module is none that can have an adapter: one that is named all the same is refused with `why`. */
 void lora_refuse(Parameters *ps, const char *module, const char *why);
 /* After all declarations: what was named and is not there is an error that lists what is. */
