@@ -21,11 +21,9 @@ Linear linear_declare(Parameters *ps, const char *name, int64_t in, int64_t out,
                       float std)
 {
     Linear l = {.layout = layout};
-    Lora *loras;
     l.weight = declare(ps, name, "weight", layout == OUT_IN ? matrix(out, in, std) : matrix(in, out, std));
     if (bias) l.bias = declare(ps, name, "bias", (ParameterSpec){.ndim = 1, .shape = {out}});
-    lora_declare(ps, name, in, out, &loras, &l.num_loras);
-    l.loras = loras;
+    lora_declare(ps, name, l.weight, layout, &l.loras, &l.num_loras);
     return l;
 }
 
