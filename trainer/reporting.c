@@ -225,8 +225,8 @@ done:
 static Status write_card(Trainer *tr)
 {
     const TrainingArguments *a = tr->args;
-    CardFacts facts = {.model_name = base_name(a->output_dir), .base_model = a->model_name_or_path,
-                       .model_type = tr->model->type->name,
+    CardFacts facts = {.model_name = base_name(a->output_dir), .base_model = tr->model_dir,
+                       .adapter = tr->adapters != NULL, .model_type = tr->model->type->name,
                        .dataset = a->train_file.count ? base_name(a->train_file.items[0]) : NULL,
                        .pipeline_tag = tr->task->name, .learning_rate = a->learning_rate,
                        .train_batch_size = a->per_device_train_batch_size,
