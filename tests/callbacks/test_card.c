@@ -53,6 +53,26 @@ static void the_card_of_a_resumed_run_has_its_metrics_sorted(void **state)
     state_free(&s);
 }
 
+static void the_card_of_an_adapter_is_pefts(void **state)
+{
+    CardFacts f = facts();
+    TrainerState s;
+    Text t = {0};
+    (void)state;
+    f.adapter = true, f.license = f.language = NULL, f.pipeline_tag = "text-generation";
+    state_init(&s);
+    assert_ok(card_text(&f, &s, &t));
+    assert_non_null(strstr(t.data, "---\nlibrary_name: peft\ntags:\n- base_model:adapter:openai-community/gpt2\n- lora\n"
+                                   "- transformers\nbase_model: openai-community/gpt2\npipeline_tag: text-generation\n"
+                                   "model-index:\n- name: my-gpt2\n  results: []\n---\n"));
+    text_free(&t);
+    f.base_model = "/models/local"; /* the Hub refuses it */
+    assert_ok(card_text(&f, &s, &t));
+    assert_non_null(strstr(t.data, "---\nlibrary_name: peft\ntags:\n- lora\n- transformers\npipeline_tag:"));
+    text_free(&t);
+    state_free(&s);
+}
+
 /* The fixture's history in the order in which a run logs it. */
 static void log_in_order(TrainerState *s)
 {
@@ -128,6 +148,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_card_of_an_unbroken_run_is_the_references_to_the_byte),
         cmocka_unit_test(the_card_of_a_resumed_run_has_its_metrics_sorted),
+        cmocka_unit_test(the_card_of_an_adapter_is_pefts),
         cmocka_unit_test(the_card_of_other_runs_says_what_differs),
     };
     return cmocka_run_group_tests(tests, open_dir, close_dir);

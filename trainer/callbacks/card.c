@@ -58,8 +58,28 @@ static void add_metrics_tags(Text *out, const TrainerState *s)
             }
 }
 
+/* As PEFT makes it of the Trainer's card. */
+static void add_adapter_metadata(Text *out, const CardFacts *f)
+{
+    bool on_hub = f->base_model && is_hub_id(f->base_model);
+    text_printf(out, "---\nlibrary_name: peft\n");
+    add_line(out, "language:\n- ", f->language);
+    add_line(out, "license: ", f->license);
+    text_printf(out, "tags:\n");
+    if (on_hub) text_printf(out, "- base_model:adapter:%s\n", f->base_model);
+    text_printf(out, "- lora\n- transformers\n");
+    if (on_hub) add_line(out, "base_model: ", f->base_model);
+    add_line(out, "pipeline_tag: ", f->pipeline_tag);
+    add_line(out, "model-index:\n- name: ", f->model_name);
+    text_printf(out, "  results: []\n---\n");
+}
+
 static void add_metadata(Text *out, const CardFacts *f, const TrainerState *s)
 {
+    if (f->adapter) {
+        add_adapter_metadata(out, f);
+        return;
+    }
     text_printf(out, "---\nlibrary_name: transformers\n");
     add_line(out, "language:\n- ", f->language);
     add_line(out, "license: ", f->license);

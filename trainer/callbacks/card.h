@@ -13,6 +13,7 @@
 typedef struct CardFacts {
     const char *model_name;  /* "my-model": the last part of output_dir */
     const char *base_model;  /* model_name_or_path; NULL: trained from scratch */
+    bool adapter;            /* what was trained is an adapter beside it */
     const char *license;     /* NULL: not known */
     const char *language;    /* NULL: not known */
     const char *dataset;     /* a name for people; NULL: unknown */
