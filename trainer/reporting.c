@@ -2,7 +2,9 @@
  * Rank 0 alone writes; the numbers are everybody's. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "trainer/base/log.h"
 #include "trainer/callbacks/card.h"
@@ -308,10 +310,14 @@ Status trainer_dry_run(Trainer *tr)
     Text text = {0};
     enum { SAMPLES = 3 };
     if (!speaks(tr)) return OK;
-    printf("%lld examples\n", (long long)dataset_count(tr->train_set));
+    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
+    const bool colours = isatty(STDOUT_FILENO) && !(no_color && *no_color) && !(term && strcmp(term, "dumb") == 0);
+    if (tr->task->about) TRY(tr->task->about(&tr->context, tr->train_set, &text));
+    printf("%lld examples%s%s\n", (long long)dataset_count(tr->train_set), text.size ? ": " : "",
+           text.size ? text.data : "");
     for (int64_t i = 0; i < SAMPLES && i < dataset_count(tr->train_set); i++) {
         text.size = 0;
-        TRY(tr->task->show(&tr->context, tr->train_set, i, &text));
+        TRY(tr->task->show(&tr->context, tr->train_set, i, colours, &text));
         printf("--- example %lld: %lld tokens\n%s\n", (long long)i,
                (long long)dataset_length(tr->train_set, dataset_column(tr->train_set, "input_ids"), i),
                text.data ? text.data : "");

@@ -77,7 +77,7 @@ static double add_losses(Trainer *tr, const Step *step, const double *sums)
         const Batch *batch = &step->micro[i];
         double part = 0;
         for (int b = 0; b < batch->num_seqs; b++, sums++) {
-            if (tr->sample_losses) tr->sample_losses[batch->sample[b]] = *sums;
+            if (tr->sample_losses) tr->sample_losses[batch->sample[b] & SAMPLE_MASK] += *sums;
             part += *sums;
         }
         total += part;

@@ -116,7 +116,7 @@ static Status set_value(Settings *s, const Key *key, const Key *target, const En
     const char *wrong;
     Value value;
     int index = index_of(target);
-    if (entry->value->kind == RAW_NULL) goto done; /* unset: the default */
+    if (entry->value->kind == RAW_NULL && !target->null_unsets) goto done; /* unset: the default */
     TRY(value_read(target, entry->value, s->arena, &value, &wrong));
     if (!wrong && strcmp(key->name, "warmup_ratio") == 0 && value.real >= 1)
         wrong = "must be below 1; give steps in warmup_steps";

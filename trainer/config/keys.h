@@ -50,6 +50,7 @@ typedef struct Key {
         *why; /* KEY_LATER, KEY_REFUSED, KEY_ACCEPTED: the reason and what to do instead; or why `others` are refused */
     const char *target;   /* KEY_ALIAS */
     const char *becomes;  /* KEY_ALIAS: `true` sets target to this, `false` leaves it alone */
+    bool null_unsets;     /* null is no default but a value of its own: unset */
     bool changes_nothing; /* the reference counts it among the accepted: no result depends on it, or on its default */
 } Key;
 
@@ -68,10 +69,13 @@ typedef struct Key {
 #define TRI(key, field, text) {KEY_ROW(key, TRI, KEY_FIELD(field), NULL, text, ANY)}
 #define INT(key, field, def, limits, text) {KEY_ROW(key, INT, KEY_FIELD(field), #def, text, limits)}
 #define INT_UNSET(key, field, limits, text) {KEY_ROW(key, INT, KEY_FIELD(field), NULL, text, limits)}
+#define INT_OR_NULL(key, field, def, limits, text) \
+    {KEY_ROW(key, INT, KEY_FIELD(field), #def, text, limits), .null_unsets = true}
 #define REAL(key, field, def, limits, text) {KEY_ROW(key, REAL, KEY_FIELD(field), #def, text, limits)}
 #define STEPS(key, field, def, limits, text) {KEY_ROW(key, STEPS, KEY_FIELD(field), def, text, limits)}
 #define DURATION(key, field, text) {KEY_ROW(key, DURATION, KEY_FIELD(field), NULL, text, ABOVE(0))}
 #define TEXT(key, field, text) {KEY_ROW(key, TEXT, KEY_FIELD(field), NULL, text, ANY)}
+#define TEXT_OR(key, field, def, text) {KEY_ROW(key, TEXT, KEY_FIELD(field), def, text, ANY)}
 #define PATH(key, field, text) {KEY_ROW(key, PATH, KEY_FIELD(field), NULL, text, ANY)}
 #define PATHS(key, field, text) {KEY_ROW(key, PATHS, KEY_FIELD(field), NULL, text, ANY)}
 #define LIST(key, field, def, values, refused, reason, text) \

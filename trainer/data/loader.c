@@ -41,7 +41,7 @@ static Status collate(Loader *l, Slot *slot, int i, const int64_t *index, const 
     step->targets += batch->targets;
     step->hf_targets += batch->hf_targets;
     step->rows += batch->rows;
-    step->padded_tokens += (int64_t)batch->num_seqs * batch->padded_width;
+    step->padded_tokens += batch->padded_width ? (int64_t)batch->num_seqs * batch->padded_width : batch->rows;
     step->sequences += batch->num_seqs;
 done:
     return st;

@@ -35,7 +35,7 @@ typedef struct Step {
     int count;    /* micro-batches */
     Batch *micro; /* [count] */
     int64_t targets, hf_targets; /* sums over micro; of this rank */
-    int64_t rows, padded_tokens; /* likewise: sums of rows, and of num_seqs * padded_width */
+    int64_t rows, padded_tokens; /* likewise: sums of rows, and of num_seqs * padded_width (or rows) */
     int64_t sequences;           /* likewise */
     int64_t samples;             /* of the update over all ranks; in evaluation: of this batch */
 } Step;

@@ -99,7 +99,8 @@ static void tell(const ClmSource *s, const Dataset *d, double seconds)
     char bytes[32], blocks[32];
     log_info("%s: %d file%s, %s bytes \u2192 %s blocks of %" PRId64 " in %.2f s%s", s->name, s->num_paths,
              s->num_paths > 1 ? "s" : "", grouped_number(dataset_notes(d)->source_bytes, bytes),
-             grouped_number(dataset_count(d), blocks), s->block_size, seconds, dataset_was_cached(d) ? " (cached)" : "");
+             grouped_number(dataset_count(d), blocks), s->block_size, seconds,
+             dataset_was_cached(d) ? " (cached)" : "");
 }
 
 Status dataset_open_clm(const ClmSource *s, Dataset **out)

@@ -4,6 +4,7 @@
 
 #include "trainer/config/arguments.h"
 #include "trainer/data/loader.h"
+#include "trainer/data/readers.h"
 #include "trainer/models/model.h"
 #include "trainer/tokenizer/tokenizer.h"
 
@@ -27,11 +28,20 @@ typedef struct Task {
     /* Losses a row (op_linear_cross_entropy and its like). */
     Tensor *(*loss)(Tape *t, const Model *m, const Batch *batch, const LossSpec *spec);
     bool perplexity; /* exp(eval_loss) is reported */
-    /* One line a sample for --dry_run. */
-    Status (*show)(const TaskContext *c, const Dataset *d, int64_t index, Text *out);
+    /* For --dry_run: an example as the model sees it; coloured for a terminal, or with marks. And a line about the
+     * set; NULL: nothing. */
+    Status (*show)(const TaskContext *c, const Dataset *d, int64_t index, bool colours, Text *out);
+    Status (*about)(const TaskContext *c, const Dataset *d, Text *out);
+    /* Whether the task is what rows with these columns are for. NULL: never by the columns. */
+    bool (*takes)(const TrainingArguments *args, const Row *row);
+    /* The small files of the model that the run changes: another content for one that there is, or a new one (*data
+     * NULL before the call). Called with each name of `files`; all in arena. NULL: none. */
+    const char *const *files;
+    Status (*file)(const TaskContext *c, const char *name, Arena *arena, const char **data, size_t *size);
 } Task;
 
-/* The task that the config names, or that fits the model. An unknown name lists what there is. */
+/* The task that the config names, or that fits the model and the data's columns. An unknown name lists what there
+ * is. */
 Status task_find(const TrainingArguments *args, const Model *model, const Task **out);
 /* The length of a block: block_size, or what the tokenizer and model take, at most 1024; as the example script
  * run_clm. */

@@ -4,7 +4,7 @@
 
 #include "trainer/base/log.h"
 #include "trainer/data/preprocess_clm.h"
-#include "trainer/tasks/task.h"
+#include "trainer/tasks/causal.h"
 
 enum { LONGEST_DEFAULT = 1024 };
 
@@ -33,17 +33,12 @@ done:
     return st;
 }
 
-static TextList files_of(const TrainingArguments *a, Split split)
-{
-    return split == SPLIT_TRAIN ? a->train_file : split == SPLIT_VALIDATION ? a->validation_file : a->test_file;
-}
-
 static Status open_split(const TaskContext *c, Split split, Dataset **out)
 {
     Status st = OK;
     const TrainingArguments *a = c->args;
     static const char *const names[] = {"train", "validation", "test"};
-    TextList files = files_of(a, split);
+    TextList files = task_files(a, split);
     bool cut =
         split != SPLIT_TEST && !a->validation_file.count; /* the first percent of the train rows are for validation */
     if (split == SPLIT_VALIDATION && cut) files = a->train_file;
@@ -74,40 +69,14 @@ static Status collate(void *context, const Dataset *d, const int64_t *index, con
     Status st = OK;
     const TaskContext *c = context;
     int column = dataset_column(d, "input_ids");
-    int32_t *ids, *positions, *labels, *cu_seqlens, *sample;
+    CausalArrays at;
     int64_t rows = 0;
     for (int b = 0; b < count; b++) rows += dataset_length(d, column, index[b]);
-    if (rows > INT32_MAX)
-        RAISE(USAGE, "%d sequences of %lld tokens in all are too many for one micro-batch; make "
-                     "per_device_train_batch_size (or per_device_eval_batch_size) smaller", count, (long long)rows);
-    TRY_NEW(arena, ids, rows);
-    TRY_NEW(arena, positions, rows);
-    TRY_NEW(arena, labels, rows);
-    TRY_NEW(arena, cu_seqlens, count + 1);
-    TRY_NEW(arena, sample, count + 1);
-    *out = (Batch){.num_seqs = count,
-                   .rows = rows,
-                   .ids = ids,
-                   .position_ids = positions,
-                   .labels = labels,
-                   .cu_seqlens = cu_seqlens,
-                   .sample = sample};
+    TRY(causal_batch(arena, rows, count, out, &at));
     for (int b = 0; b < count; b++) {
         Span span = dataset_get(d, column, index[b]);
-        int32_t begin = cu_seqlens[b], length = (int32_t)span.length;
-        for (int32_t t = 0; t < length; t++) {
-            if (span.data[t] < 0 || span.data[t] >= c->model->vocab_size)
-                RAISE(FORMAT,
-                      "token id %d is outside the model's vocabulary of %lld: do tokenizer and model belong together?",
-                      span.data[t], (long long)c->model->vocab_size);
-            ids[begin + t] = span.data[t];
-            positions[begin + t] = t;
-            labels[begin + t] = t + 1 < length ? span.data[t + 1] : -100;
-        }
-        cu_seqlens[b + 1] = begin + length;
-        sample[b] = ordinal[b];
-        if (length > out->max_seqlen) out->max_seqlen = length;
-        out->targets += length > 0 ? length - 1 : 0;
+        const int32_t length = (int32_t)span.length;
+        TRY(causal_sequence(c->model, span.data, span.data, length, ordinal[b], out, &at));
         out->hf_targets += c->model->type->counts_all_labels ? length : length > 0 ? length - 1 : 0;
     }
     out->padded_width = out->max_seqlen;
@@ -115,15 +84,9 @@ done:
     return st;
 }
 
-static Tensor *loss(Tape *t, const Model *m, const Batch *batch, const LossSpec *spec)
+static Status show(const TaskContext *c, const Dataset *d, int64_t index, bool colours, Text *out)
 {
-    LossSpec of_model = *spec;
-    of_model.softcap = m->logit_softcap;
-    return op_linear_cross_entropy(t, model_forward(t, m, batch), &m->head->value, batch->labels, &of_model);
-}
-
-static Status show(const TaskContext *c, const Dataset *d, int64_t index, Text *out)
-{
+    (void)colours; /* every token is learned */
     Span span = dataset_get(d, dataset_column(d, "input_ids"), index);
     return tokenizer_decode(c->tokenizer, span.data, span.length, false, out);
 }
@@ -133,7 +96,7 @@ const Task task_text_generation = {
     .model_card = "text generation",
     .open = open_split,
     .collate = collate,
-    .loss = loss,
+    .loss = causal_loss,
     .perplexity = true,
     .show = show,
 };

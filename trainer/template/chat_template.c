@@ -9,7 +9,7 @@
 
 struct ChatTemplate {
     Arena *arena;
-    char *name;
+    char *name, *source;
     Parsed parsed;
 };
 
@@ -28,7 +28,9 @@ Status chat_template_compile(const char *text, size_t size, const char *name, Ch
     TRY_NEW(arena, t, 1);
     t->arena = arena;
     t->name = arena_strdup(arena, name);
+    t->source = arena_strndup(arena, text, size);
     TRY_MEMORY(t->name);
+    TRY_MEMORY(t->source);
     st = parser_run(text, size, arena, &t->parsed);
     if (st) {
         status_prefix(st, "%s", name);
@@ -44,6 +46,8 @@ void chat_template_free(ChatTemplate *t)
 {
     if (t) arena_free(t->arena);
 }
+
+const char *chat_template_source(const ChatTemplate *t) { return t->source; }
 
 bool chat_template_has_generation(const ChatTemplate *t) { return t->parsed.has_generation; }
 

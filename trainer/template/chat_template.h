@@ -22,6 +22,7 @@ typedef struct ChatTemplate ChatTemplate;
 /* text: UTF-8, up to 4 MB; not needed afterwards. name: for messages, copied. Free with chat_template_free. */
 Status chat_template_compile(const char *text, size_t size, const char *name, ChatTemplate **out);
 void chat_template_free(ChatTemplate *t); /* NULL is fine */
+const char *chat_template_source(const ChatTemplate *t); /* its text; borrowed */
 /* Whether it marks the assistant's text with {% generation %}. */
 bool chat_template_has_generation(const ChatTemplate *t);
 
@@ -30,6 +31,10 @@ bool chat_template_has_generation(const ChatTemplate *t);
  * special_tokens_map.json, of older models) names; free with cJSON_Delete. STATUS_MISSING: the model has no template.
  */
 Status chat_template_load(const char *dir, ChatTemplate **out, cJSON **special_tokens);
+/* The tokens alone. */
+Status chat_special_tokens_load(const char *dir, cJSON **special_tokens);
+/* A template in a file of its own. */
+Status chat_template_read(const char *path, ChatTemplate **out);
 
 typedef struct ChatInput {
     const cJSON *messages;       /* an array of objects */

@@ -4,6 +4,8 @@
 #include "trainer/base/file.h"
 #include "trainer/template/chat_template.h"
 
+enum { MOST_BYTES = 4 << 20 };
+
 static Status read_object(Arena *arena, const char *dir, const char *name, const char **where, cJSON **out)
 {
     Status st = OK;
@@ -54,29 +56,69 @@ done:
     return st;
 }
 
-Status chat_template_load(const char *dir, ChatTemplate **out, cJSON **special_tokens)
+/* Both files that name tokens; config: tokenizer_config.json's, NULL where there is none. */
+static Status read_tokens(Arena *arena, const char *dir, const char **where, cJSON **config, cJSON **tokens)
 {
-    enum { MOST = 4 << 20 };
+    Status st = OK;
+    cJSON *map = NULL;
+    const char *map_where;
+    *tokens = cJSON_CreateObject();
+    if (!*tokens) RAISE(MEMORY, "out of memory: special tokens");
+    TRY(read_object(arena, dir, "special_tokens_map.json", &map_where, &map));
+    TRY(add_tokens(map, *tokens));
+    TRY(read_object(arena, dir, "tokenizer_config.json", where, config));
+    TRY(add_tokens(*config, *tokens));
+done:
+    cJSON_Delete(map);
+    return st;
+}
+
+Status chat_special_tokens_load(const char *dir, cJSON **special_tokens)
+{
     Status st = OK;
     Arena *arena = NULL;
-    cJSON *config = NULL, *map = NULL, *tokens = NULL;
-    const char *where, *text, *map_where;
-    char *file;
+    cJSON *config = NULL, *tokens = NULL;
+    const char *where;
+    *special_tokens = NULL;
+    TRY(arena_new(&arena));
+    TRY(read_tokens(arena, dir, &where, &config, &tokens));
+    *special_tokens = tokens, tokens = NULL;
+done:
+    cJSON_Delete(tokens);
+    cJSON_Delete(config);
+    arena_free(arena);
+    return st;
+}
+
+Status chat_template_read(const char *path, ChatTemplate **out)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    char *text;
     size_t size;
+    *out = NULL;
+    TRY(arena_new(&arena));
+    TRY(file_read_all(path, arena, MOST_BYTES, &text, &size));
+    TRY(chat_template_compile(text, size, path, out));
+done:
+    arena_free(arena);
+    return st;
+}
+
+Status chat_template_load(const char *dir, ChatTemplate **out, cJSON **special_tokens)
+{
+    Status st = OK;
+    Arena *arena = NULL;
+    cJSON *config = NULL, *tokens = NULL;
+    const char *where, *text;
     *out = NULL;
     *special_tokens = NULL;
     TRY(arena_new(&arena));
-    tokens = cJSON_CreateObject();
-    if (!tokens) RAISE(MEMORY, "out of memory: special tokens");
-    TRY(read_object(arena, dir, "special_tokens_map.json", &map_where, &map));
-    TRY(add_tokens(map, tokens));
-    TRY(read_object(arena, dir, "tokenizer_config.json", &where, &config));
-    TRY(add_tokens(config, tokens));
+    TRY(read_tokens(arena, dir, &where, &config, &tokens));
     const char *path = path_join(arena, dir, "chat_template.jinja");
     TRY_MEMORY(path);
     if (path_exists(path)) {
-        TRY(file_read_all(path, arena, MOST, &file, &size));
-        TRY(chat_template_compile(file, size, path, out));
+        TRY(chat_template_read(path, out));
     } else {
         TRY(named_template(config, where, &text));
         if (!text)
@@ -90,7 +132,6 @@ Status chat_template_load(const char *dir, ChatTemplate **out, cJSON **special_t
 done:
     cJSON_Delete(tokens);
     cJSON_Delete(config);
-    cJSON_Delete(map);
     arena_free(arena);
     return st;
 }

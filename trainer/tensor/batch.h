@@ -5,10 +5,12 @@
 #include "kernels/device.h"
 #include "trainer/base/status.h"
 
+enum { SAMPLE_BITS = 20, SAMPLE_MASK = (1 << SAMPLE_BITS) - 1 };
+
 typedef struct Batch {
     int32_t num_seqs;             /* B; 0 is a batch with nothing in it */
     int32_t max_seqlen;           /* longest sequence */
-    int32_t padded_width;         /* the width to which the reference would have padded */
+    int32_t padded_width;         /* the width to which the reference would have padded; 0: it would not have */
     int64_t rows;                 /* T, all sequences together */
     const int32_t *ids;           /* [T], each in [0, vocab_size) */
     const int32_t *position_ids;  /* [T], 0.. in each sequence */
@@ -16,7 +18,8 @@ typedef struct Batch {
     const int32_t *labels;        /* [T] aligned with the row that predicts them; -100: ignored; NULL: none */
     const int32_t *cu_seqlens;    /* [B + 1] */
     const int32_t
-        *sample; /* [B] index of each sequence in the update, over ranks and micro-batches: dropout's numbers */
+        *sample; /* [B] index of each sequence in the update, over ranks and micro-batches: dropout's numbers. Of
+                  * several sequences in one example: its index + their number in it << SAMPLE_BITS */
     int64_t targets;              /* labels that are not -100 */
     int64_t hf_targets;           /* what the Hugging Face Trainer would have counted (trainer_semantics.md, 4) */
 } Batch;
