@@ -137,6 +137,17 @@ static Status add_model_files(Trainer *tr, Files *f)
         TRY(file_read_all(path, f->arena, TOKENIZER_LIMIT, &content, &size));
         f->list[f->count++] = (SmallFile){*tokens, content, size};
     }
+    for (const char *const *name = tr->task->files; name && *name; name++) {
+        size_t i = 0;
+        while (i < f->count && strcmp(f->list[i].name, *name) != 0) i++;
+        SmallFile file = i < f->count ? f->list[i] : (SmallFile){.name = *name};
+        const char *content = file.data;
+        TRY(tr->task->file(&tr->context, *name, f->arena, &content, &file.size));
+        file.data = content;
+        if (!content || (i == f->count && f->count == MOST_FILES)) continue;
+        f->list[i] = file;
+        if (i == f->count) f->count++;
+    }
 done:
     return st;
 }

@@ -60,7 +60,7 @@ static Status open_alone(Trainer *tr, bool training)
     TRY(precision_open(tr, training));
     Dtype dtype = tr->precision.training;
     log_info("task %s%s, model %s with %s parameters, %s%s%s, %d rank%s of %d thread%s", tr->task->name,
-             a->task ? "" : " (from the model; set `task` to change it)", tr->model->type->name,
+             a->task ? "" : " (from the model and the data; set `task` to change it)", tr->model->type->name,
              count_text(tr->model->params.elements, count), tr->machine.k->name, dtype == DTYPE_F32 ? "" : " in ",
              dtype == DTYPE_F32 ? "" : dtype_name(dtype), tr->machine.group->size,
              tr->machine.group->size == 1 ? "" : "s", tr->machine.binding.threads,
