@@ -65,7 +65,7 @@ function(hone_cuda_library)
 endfunction()
 
 # Tests of other rooms that run on cuda:0 too, from the same file: HONE_TEST_CUDA is defined there.
-set(HONE_CUDA_TESTS autograd/finite_differences autograd/op_errors autograd/ops_golden tensor/region)
+set(HONE_CUDA_TESTS autograd/finite_differences autograd/op_errors autograd/ops_golden kernels/weight_dtype tensor/region)
 
 # The same sources for the emulator, its own tests, the tests of kernels on cuda:0 for each family that has a .cu, and HONE_CUDA_TESTS.
 function(hone_cuda_emulated)

@@ -24,19 +24,21 @@ static void scale(int64_t m, int64_t n, float beta, float *c, int64_t ldc)
         for (int64_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
 }
 
+void gemm_typed(Stream *s, int64_t m, int64_t n, int64_t k, GemmOperand a, GemmOperand b, GemmResult c)
+{
+    if (!m || !n) return;
+    if (!maker.pool) gemm_set_isa(isa_detect());
+    Product p = {.trans_a = a.trans, .trans_b = b.trans, .m = m, .n = n, .k = k, .lda = a.ld, .ldb = b.ld, .ldc = c.ld,
+                 .type_a = a.dtype, .type_b = b.dtype, .type_c = c.dtype, .a = a.data, .b = b.data, .c = c.data,
+                 .alpha = 1, .beta = c.accumulate, .epilogue = c.epilogue, .context = c.context};
+    maker.pool(s, &p);
+}
+
 void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
           const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate, GemmEpilogue *epilogue, void *context)
 {
-    if (!m || !n) return;
-    if (!k) {
-        scale(m, n, accumulate, c, ldc);
-        if (epilogue) epilogue(context, c, ldc, 0, 0, m, n);
-        return;
-    }
-    if (!maker.pool) gemm_set_isa(isa_detect());
-    Product p = {.trans_a = trans_a, .trans_b = trans_b, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc,
-                 .a = a, .b = b, .c = c, .alpha = 1, .beta = accumulate, .epilogue = epilogue, .context = context};
-    maker.pool(s, &p);
+    gemm_typed(s, m, n, k, (GemmOperand){a, DTYPE_F32, trans_a, lda}, (GemmOperand){b, DTYPE_F32, trans_b, ldb},
+               (GemmResult){c, DTYPE_F32, ldc, accumulate, epilogue, context});
 }
 
 void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,

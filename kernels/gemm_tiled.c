@@ -1,6 +1,8 @@
 /* Products on the pool by a library (gemm_onednn.c, gemm_cblas.c): C is cut into tiles by its shape alone, each tile is
  * one one-threaded library call over the whole of k, then its epilogue while it is in cache. No sum is split, so
- * neither the number of threads nor their order can change a bit.
+ * neither the number of threads nor their order can change a bit. Of operands that are not f32 a part at a time becomes
+ * f32 in scratch, for calls over parts of k that depend on the shape alone; a C that is not f32 is a tile in scratch
+ * until it is rounded.
  *
  * Two habits of the library are worked round, both measured on oneDNN 2.6 (shares of its rate at 2048^3, AVX-512):
  *   - an operand whose rows it walks down at a stride of whole pages (3072 floats) falls into few sets of the cache: 91
@@ -9,23 +11,25 @@
  * Such an operand's part of a tile is first copied, straight and at an odd stride, into the thread's scratch. */
 #include "kernels/gemm.h"
 
+#include <pthread.h>
+
+#include "kernels/cpu/pack.h"
 #include "kernels/gemm_library.h"
 
 typedef struct Product {
-    bool trans_a, trans_b, accumulate, copy_a, copy_b;
-    int64_t m, n, k, lda, ldb, ldc, tile_m, tile_n, tiles_n;
-    const float *a, *b;
-    float *c;
-    GemmEpilogue *epilogue;
-    void *context;
+    bool copy_a, copy_b;
+    int64_t m, n, k, depth, tile_m, tile_n, tiles_n; /* depth: values of k of a library call */
+    GemmOperand a, b;
+    GemmResult c;
     Stream *stream;
+    const Packing *packing;
 } Product;
 
 /* Copies pay from COPY_ROWS uses of an element on, and while they stay near the cache. Slots 0..3 of scratch are the
  * kernels'. */
-enum { COPY_ROWS = 64, COPY_MOST = 1 << 20, PAGE_FLOATS = 512, SKEW = 16, SLOT_A = 4, SLOT_B = 5 };
-
-typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
+enum { COPY_ROWS = 64, COPY_MOST = 1 << 20, PAGE_FLOATS = 512, SKEW = 16, SLOT_A = 4, SLOT_B = 5, SLOT_C = 6 };
+/* Values of k of a call where an operand is widened: its part of a tile stays in the second level of cache. */
+enum { WIDENED = 1 << 17 };
 
 static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -62,85 +66,108 @@ static void choose_tiles(Product *p)
     p->tiles_n = ceil_div(p->n, p->tile_n);
 }
 
-/* ---- copies ------------------------------------------------------------------------------------------------------ */
-
-/* y [rows, ldy] = x [rows, cols] */
-static void copy_straight(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t cols)
-{
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++) y[i * ldy + j] = x[i * ldx + j];
-}
-
-static void transpose_4x4(float *y, int64_t ldy, const float *x, int64_t ldx)
-{
-    v4 a = *(const v4 *)x, b = *(const v4 *)(x + ldx), c = *(const v4 *)(x + 2 * ldx), d = *(const v4 *)(x + 3 * ldx);
-    v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    v4 AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(v4 *)y = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(v4 *)(y + ldy) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(v4 *)(y + 2 * ldy) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
-    *(v4 *)(y + 3 * ldy) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
-}
-
-/* y [cols, ldy] = transposed x [rows, cols], by squares of 16: sixteen streams are read on, whole cache lines written.
- * Twice as fast as walking down a strip of columns, whose stride of whole pages misses. */
-static void copy_transposed(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t rows, int64_t cols)
-{
-    enum { SQUARE = 16 };
-    for (int64_t row = 0; row < rows; row += SQUARE)
-        for (int64_t col = 0; col < cols; col += SQUARE) {
-            int64_t row_end = min(row + SQUARE, rows), col_end = min(col + SQUARE, cols), i, j = col;
-            for (; j + 4 <= col_end; j += 4) {
-                for (i = row; i + 4 <= row_end; i += 4) transpose_4x4(y + j * ldy + i, ldy, x + i * ldx + j, ldx);
-                for (; i < row_end; i++)
-                    for (int64_t c = j; c < j + 4; c++) y[c * ldy + i] = x[i * ldx + c];
-            }
-            for (; j < col_end; j++)
-                for (i = row; i < row_end; i++) y[j * ldy + i] = x[i * ldx + j];
-        }
-}
-
 /* ---- the product ------------------------------------------------------------------------------------------------- */
+
+static const char *element(const GemmOperand *x, int64_t row, int64_t col)
+{
+    return (const char *)x->data + (size_t)(row * x->ld + col) * dtype_bytes(x->dtype);
+}
+
+/* Rows [row, row + rows) of op(A), columns [k, k + depth), for the library. false: no memory. */
+static bool part_of_a(const Product *p, int thread, int64_t row, int64_t rows, int64_t k, int64_t depth,
+                      GemmOperand *part)
+{
+    *part = p->a;
+    part->data = p->a.trans ? element(&p->a, k, row) : element(&p->a, row, k);
+    if (!p->copy_a) return true;
+    int64_t ld = p->a.trans ? ceil_div(p->tile_m, 16) * 16 + SKEW : ceil_div(depth, 16) * 16 + SKEW;
+    int64_t most = p->a.trans ? p->depth * ld : p->tile_m * (ceil_div(p->depth, 16) * 16 + SKEW);
+    float *y = stream_scratch(p->stream, thread, SLOT_A, (size_t)most * sizeof *y);
+    if (stream_failed(p->stream)) return false;
+    p->packing->straight(y, ld, p->a.dtype, part->data, p->a.ld, p->a.trans ? depth : rows,
+                         p->a.trans ? rows : depth);
+    part->data = y, part->ld = ld;
+    return true;
+}
+
+/* Rows [k, k + depth) of op(B), columns [col, col + cols). A copy is not transposed. */
+static bool part_of_b(const Product *p, int thread, int64_t col, int64_t cols, int64_t k, int64_t depth,
+                      GemmOperand *part)
+{
+    *part = p->b;
+    part->data = p->b.trans ? element(&p->b, col, k) : element(&p->b, k, col);
+    if (!p->copy_b) return true;
+    int64_t ld = ceil_div(p->tile_n, 16) * 16 + SKEW;
+    float *y = stream_scratch(p->stream, thread, SLOT_B, (size_t)(p->depth * ld) * sizeof *y);
+    if (stream_failed(p->stream)) return false;
+    if (p->b.trans) p->packing->transposed(y, ld, p->b.dtype, part->data, p->b.ld, cols, depth);
+    else p->packing->straight(y, ld, p->b.dtype, part->data, p->b.ld, depth, cols);
+    part->data = y, part->ld = ld, part->trans = false;
+    return true;
+}
 
 static void tile(void *context, int64_t task, int thread)
 {
     const Product *p = context;
     int64_t row = task / p->tiles_n * p->tile_m, col = task % p->tiles_n * p->tile_n;
-    int64_t rows = min(p->tile_m, p->m - row), cols = min(p->tile_n, p->n - col), lda = p->lda, ldb = p->ldb;
-    const float *a = p->a + (p->trans_a ? row : row * lda), *b = p->b + (p->trans_b ? col * ldb : col);
-    float *c = p->c + row * p->ldc + col;
-    bool trans_b = p->trans_b;
-    if (p->copy_a) {
-        int64_t ld = ceil_div(p->tile_m, 16) * 16 + SKEW;
-        float *y = stream_scratch(p->stream, thread, SLOT_A, (size_t)(p->k * ld) * sizeof *y);
+    int64_t rows = min(p->tile_m, p->m - row), cols = min(p->tile_n, p->n - col), ld = p->c.ld;
+    bool narrow = p->c.dtype != DTYPE_F32;
+    char *to = (char *)p->c.data + (size_t)(row * ld + col) * dtype_bytes(p->c.dtype);
+    float *c = (float *)(void *)to;
+    if (narrow) {
+        ld = ceil_div(p->tile_n, 16) * 16 + SKEW;
+        c = stream_scratch(p->stream, thread, SLOT_C, (size_t)(p->tile_m * ld) * sizeof *c);
         if (stream_failed(p->stream)) return;
-        copy_straight(y, ld, a, lda, p->k, rows);
-        a = y, lda = ld;
+        if (p->c.accumulate) p->packing->straight(c, ld, p->c.dtype, to, p->c.ld, rows, cols);
     }
-    if (p->copy_b) {
-        int64_t ld = ceil_div(p->tile_n, 16) * 16 + SKEW;
-        float *y = stream_scratch(p->stream, thread, SLOT_B, (size_t)(p->k * ld) * sizeof *y);
-        if (stream_failed(p->stream)) return;
-        if (trans_b) copy_transposed(y, ld, b, ldb, cols, p->k);
-        else copy_straight(y, ld, b, ldb, p->k, cols);
-        b = y, ldb = ld, trans_b = false;
-    }
-    gemm_serial(p->trans_a, trans_b, rows, cols, p->k, 1, a, lda, b, ldb, p->accumulate, c, p->ldc);
-    if (p->epilogue) p->epilogue(p->context, c, p->ldc, row, col, rows, cols);
+    int64_t k = 0;
+    do { /* once if k is 0 */
+        GemmOperand a, b;
+        int64_t depth = min(p->depth, p->k - k);
+        if (!part_of_a(p, thread, row, rows, k, depth, &a) || !part_of_b(p, thread, col, cols, k, depth, &b)) return;
+        gemm_serial(a.trans, b.trans, rows, cols, depth, 1, a.data, a.ld, b.data, b.ld, k || p->c.accumulate, c, ld);
+        k += depth;
+    } while (k < p->k);
+    if (p->c.epilogue) p->c.epilogue(p->c.context, c, ld, row, col, rows, cols);
+    if (narrow) p->packing->narrow(p->c.dtype, to, p->c.ld, c, ld, rows, cols);
+}
+
+static const Packing *packing;
+static pthread_once_t packing_once = PTHREAD_ONCE_INIT;
+
+static void packing_choose(void)
+{
+    unsigned isa = isa_detect();
+    packing = isa & ISA_AVX512 ? &packing_avx512 : isa & ISA_AVX2 ? &packing_avx2 : &packing_base;
+}
+
+/* An operand that is widened: by parts that stay in the second level of cache; nearly equal ones. */
+static int64_t choose_depth(const Product *p, int64_t wider)
+{
+    int64_t most = WIDENED / wider / 64 * 64, parts = ceil_div(p->k, most);
+    return parts > 1 ? ceil_div(ceil_div(p->k, parts), 64) * 64 : p->k;
+}
+
+void gemm_typed(Stream *s, int64_t m, int64_t n, int64_t k, GemmOperand a, GemmOperand b, GemmResult c)
+{
+    if (!m || !n) return;
+    pthread_once(&packing_once, packing_choose);
+    bool widens_a = a.dtype != DTYPE_F32, widens_b = b.dtype != DTYPE_F32;
+    Product p = {.m = m, .n = n, .k = k, .depth = k, .a = a, .b = b, .c = c, .stream = s, .packing = packing};
+    p.copy_a = widens_a || (a.trans && a.ld % PAGE_FLOATS == 0 && n >= COPY_ROWS);
+    p.copy_b = widens_b || ((b.trans || b.ld % PAGE_FLOATS == 0) && m >= COPY_ROWS);
+    choose_tiles(&p);
+    if (widens_a || widens_b) p.depth = choose_depth(&p, widens_a && p.tile_m > p.tile_n ? p.tile_m : p.tile_n);
+    p.copy_a = p.copy_a && (widens_a || p.depth * p.tile_m <= COPY_MOST);
+    p.copy_b = p.copy_b && (widens_b || p.depth * p.tile_n <= COPY_MOST);
+    threads_run(stream_threads(s), ceil_div(m, p.tile_m) * p.tiles_n, tile, &p);
 }
 
 void gemm(Stream *s, bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
           const float *b, int64_t ldb, float *c, int64_t ldc, bool accumulate, GemmEpilogue *epilogue, void *context)
 {
-    if (!m || !n) return;
-    Product p = {.trans_a = trans_a, .trans_b = trans_b, .accumulate = accumulate, .m = m, .n = n, .k = k, .lda = lda,
-                 .ldb = ldb, .ldc = ldc, .a = a, .b = b, .c = c, .epilogue = epilogue, .context = context, .stream = s};
-    p.copy_a = trans_a && lda % PAGE_FLOATS == 0 && n >= COPY_ROWS;
-    p.copy_b = (trans_b || ldb % PAGE_FLOATS == 0) && m >= COPY_ROWS;
-    choose_tiles(&p);
-    p.copy_a = p.copy_a && k * p.tile_m <= COPY_MOST;
-    p.copy_b = p.copy_b && k * p.tile_n <= COPY_MOST;
-    threads_run(stream_threads(s), ceil_div(m, p.tile_m) * p.tiles_n, tile, &p);
+    gemm_typed(s, m, n, k, (GemmOperand){a, DTYPE_F32, trans_a, lda}, (GemmOperand){b, DTYPE_F32, trans_b, ldb},
+               (GemmResult){c, DTYPE_F32, ldc, accumulate, epilogue, context});
 }
 
 void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a, int64_t lda,

@@ -4,6 +4,9 @@
  *   - Matrices are row-major and dense. Sizes may be 0. Pointers have the alignment of their type, fast paths look for
  *     more.
  *   - `dtype` is that of all float arrays that are not said to be f32. Sums, statistics, exponentials are f32 at least.
+ *   - `wdtype` is that of a weight (or table), f32, bf16 or f16, where it may be another than dtype: what is frozen
+ *     stays as its file has it. Its numbers are used as they are, or rounded to dtype first, to nearest even; a part of
+ *     it at a time is widened, never all. Biases are of dtype.
  *   - Outputs are overwritten. Where a contract has `accumulate`, true adds to what is there instead.
  *   - The order of every sum depends on the shapes alone, never on the number of threads; for row-wise ops a row's
  *     result does not depend on the other rows. Same inputs and instruction set: same bits.
@@ -109,17 +112,17 @@ typedef struct Kernels {
      *   pre [rows, out]: receives x W + bias for the backward of act; NULL: not kept. pre may not be y unless act is
      *   ACT_NONE.
      * Floor: 2*rows*in*out FLOPs at the rate of GEMM; bias and activation ride on the tile that is in cache. */
-    void (*linear_forward)(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight,
-                           const void *bias, int64_t rows, int64_t in, int64_t out, WeightLayout layout,
-                           Activation act);
+    void (*linear_forward)(Stream *s, Dtype dtype, Dtype wdtype, void *y, void *pre, const void *x,
+                           const void *weight, const void *bias, int64_t rows, int64_t in, int64_t out,
+                           WeightLayout layout, Activation act);
     /* The same for generation: no bit of a row depends on how many rows there are (a library's do), and few rows are
      * fast. NULL: linear_forward is so. Floor with few rows: in*out weights read. */
-    void (*linear_forward_alone)(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight,
-                                 const void *bias, int64_t rows, int64_t in, int64_t out, WeightLayout layout,
-                                 Activation act);
+    void (*linear_forward_alone)(Stream *s, Dtype dtype, Dtype wdtype, void *y, void *pre, const void *x,
+                                 const void *weight, const void *bias, int64_t rows, int64_t in, int64_t out,
+                                 WeightLayout layout, Activation act);
     /* dx [rows, in] = dy W^T */
-    void (*linear_backward_input)(Stream *s, Dtype dtype, void *dx, const void *dy, const void *weight, int64_t rows,
-                                  int64_t in, int64_t out, WeightLayout layout, bool accumulate);
+    void (*linear_backward_input)(Stream *s, Dtype dtype, Dtype wdtype, void *dx, const void *dy, const void *weight,
+                                  int64_t rows, int64_t in, int64_t out, WeightLayout layout, bool accumulate);
     /* dW = x^T dy (by layout), dbias [out] = column sums of dy. f32 gradients. Either may be NULL: not wanted.
      * accumulate covers both. */
     void (*linear_backward_weight)(Stream *s, Dtype dtype, float *dweight, float *dbias, const void *x, const void *dy,
@@ -176,8 +179,8 @@ typedef struct Kernels {
     /* ---- embedding, dropout, sums -------------------------------------------------------------------------------- */
     /* y [rows, width] = table[ids]; accumulate: adds (position embeddings). ids have been checked to be in the
      * table. */
-    void (*embedding_forward)(Stream *s, Dtype dtype, void *y, const void *table, const int32_t *ids, int64_t rows,
-                              int64_t width, bool accumulate);
+    void (*embedding_forward)(Stream *s, Dtype dtype, Dtype wdtype, void *y, const void *table, const int32_t *ids,
+                              int64_t rows, int64_t width, bool accumulate);
     /* dtable [vocab, width] f32: row ids[i] gets dy's row i, in the order of i; not the row `padding` (-1: none), as
      * torch's Embedding. accumulate false: all other rows become 0. */
     void (*embedding_backward)(Stream *s, Dtype dtype, float *dtable, const void *dy, const int32_t *ids, int64_t rows,
@@ -208,10 +211,11 @@ typedef struct Kernels {
      *   x [rows, hidden]; weight [vocab, hidden]; labels [rows], -100: ignored
      *   row_loss [rows] f32: (1-smoothing)*nll + smoothing*mean_vocab(-log p) + z_loss*lse^2, not scaled; 0 where
      *   ignored dx [rows, hidden], dweight [vocab, hidden] f32: of scale * sum(row_loss); dx NULL: no gradient at all;
-     *   dweight NULL: frozen accumulate: of dweight. */
-    void (*linear_cross_entropy)(Stream *s, Dtype dtype, float *row_loss, void *dx, float *dweight, const void *x,
-                                 const void *weight, const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab,
-                                 float scale, float smoothing, float softcap, float z_loss, bool accumulate);
+     *   dweight NULL: frozen (as it is where wdtype is not dtype). accumulate: of dweight. */
+    void (*linear_cross_entropy)(Stream *s, Dtype dtype, Dtype wdtype, float *row_loss, void *dx, float *dweight,
+                                 const void *x, const void *weight, const int32_t *labels, int64_t rows, int64_t hidden,
+                                 int64_t vocab, float scale, float smoothing, float softcap, float z_loss,
+                                 bool accumulate);
     /* The unfused twin: of given f32 logits [rows, vocab] (before softcap); dlogits may be logits; NULL: no
      * gradient. */
     void (*cross_entropy)(Stream *s, float *row_loss, float *dlogits, const float *logits, const int32_t *labels,

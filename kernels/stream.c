@@ -6,7 +6,7 @@
 #include "kernels/stream.h"
 
 enum {
-    SLOTS = 6 /* 4 and 5 are the products' */,
+    SLOTS = 7 /* from 4 on they are the products' */,
     EMERGENCY_BYTES = 4096,
     ALIGNMENT = 64,
     HUGE_PAGE = 2 << 20,

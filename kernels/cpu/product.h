@@ -5,12 +5,14 @@
 
 #include "kernels/gemm.h"
 
-/* C = alpha op(A) op(B) + beta C: as gemm() and gemm_serial(). m, n, k > 0. */
+/* C = alpha op(A) op(B) + beta C: as gemm_typed() and gemm_serial() (which is all f32). m, n > 0. */
 typedef struct Product {
     bool trans_a, trans_b;
     int64_t m, n, k, lda, ldb, ldc;
-    const float *a, *b;
-    float *c, alpha, beta;
+    Dtype type_a, type_b, type_c;
+    const void *a, *b;
+    void *c;
+    float alpha, beta;
     GemmEpilogue *epilogue; /* on the pool only */
     void *context;
 } Product;

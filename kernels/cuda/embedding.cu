@@ -10,12 +10,12 @@
 enum { MOST_THREADS = 256, SORT_THREADS = 1024, AHEAD = 8 };
 static constexpr int64_t SORT_BLOCK = 2 * SORT_THREADS;
 
-template <typename T, bool ALIGNED>
+template <typename T, typename W, bool ALIGNED>
 static __global__ void __launch_bounds__(MOST_THREADS)
-    gather(T *y, const T *table, const int32_t *ids, int64_t width, bool accumulate)
+    gather(T *y, const W *table, const int32_t *ids, int64_t width, bool accumulate)
 {
-    constexpr int N = PACK<T>;
-    const T *from = table + ids[blockIdx.x] * width;
+    constexpr int N = PACK<T> > PACK<W> ? PACK<T> : PACK<W>;
+    const W *from = table + ids[blockIdx.x] * width;
     y += blockIdx.x * width;
     for (int64_t i = threadIdx.x * N; i < width; i += blockDim.x * N) {
         int64_t left = ALIGNED ? N : width - i;
@@ -24,14 +24,17 @@ static __global__ void __launch_bounds__(MOST_THREADS)
     }
 }
 
-static void embedding_forward(Stream *s, Dtype dtype, void *y, const void *table, const int32_t *ids, int64_t rows,
-                              int64_t width, bool accumulate)
+static void embedding_forward(Stream *s, Dtype dtype, Dtype wdtype, void *y, const void *table, const int32_t *ids,
+                              int64_t rows, int64_t width, bool accumulate)
 {
     with_dtype(dtype, [&](auto zero) {
-        typedef decltype(zero) T;
-        bool aligned = rows_of_packs<T>(width, {y, table});
-        launch(aligned ? gather<T, true> : gather<T, false>, cuda_blocks(rows, 1), pack_threads<T>(width, MOST_THREADS),
-               0, s, (T *)y, (const T *)table, ids, width, accumulate);
+        with_dtype(wdtype, [&](auto other) {
+            typedef decltype(zero) T;
+            typedef decltype(other) W;
+            bool aligned = rows_of_packs<T>(width, {y, table}) && rows_of_packs<W>(width, {});
+            launch(aligned ? gather<T, W, true> : gather<T, W, false>, cuda_blocks(rows, 1),
+                   pack_threads<T>(width, MOST_THREADS), 0, s, (T *)y, (const W *)table, ids, width, accumulate);
+        });
     });
 }
 

@@ -28,14 +28,15 @@ enum {
 struct Few {
     void *y, *pre;
     const void *x, *weight, *bias;
-    int64_t rows, in, out, slice; /* inputs of a slice */
+    int64_t rows, in, out, ldy, ldw; /* as in Alone */
+    int64_t slice;                   /* inputs of a slice */
     unsigned slices;
     Activation act;
 };
 
 template <typename T> static __device__ __forceinline__ void finish(const Few &f, int64_t row, int64_t o, float sum)
 {
-    int64_t at = row * f.out + o;
+    int64_t at = row * f.ldy + o;
     if (f.bias) sum += widened(static_cast<const T *>(f.bias)[o]);
     if (f.pre) narrow(static_cast<T *>(f.pre) + at, sum);
     narrow(static_cast<T *>(f.y) + at, act_value(f.act, sum));
@@ -68,7 +69,7 @@ template <typename T, int R, bool ALIGNED> static __global__ void __launch_bound
     for (int64_t i = lane * EIGHT; i < f.in; i += 32 * EIGHT) {
         Pack<EIGHT> w[OUTS], a;
         for (int o = 0; o < OUTS; o++)
-            w[o] = load<ALIGNED, EIGHT>(weight + (first + o) * f.in + i, first + o < f.out ? f.in - i : 0);
+            w[o] = load<ALIGNED, EIGHT>(weight + (first + o) * f.ldw + i, first + o < f.out ? f.in - i : 0);
 #pragma unroll
         for (int r = 0; r < R; r++) {
             if (r >= part.rows) break;
@@ -100,7 +101,7 @@ static __device__ __forceinline__ void sum_slice(float (&total)[R], const Few &f
     float sum[R][EIGHT] = {};
 #pragma unroll(ALIGNED &&R == 1 ? 2 : 1) /* several rows have loads enough in flight */
     for (int64_t i = slice * f.slice + group; i < end; i += GROUPS) {
-        Pack<EIGHT> w = load<ALIGNED, EIGHT>(weight + i * f.out + o, f.out - o);
+        Pack<EIGHT> w = load<ALIGNED, EIGHT>(weight + i * f.ldw + o, f.out - o);
 #pragma unroll
         for (int r = 0; r < R; r++) {
             if (r >= part.rows) break;
@@ -159,7 +160,7 @@ template <typename T> static __global__ void __launch_bounds__(256) add_slices(F
 template <typename T, int R> static void run(Stream *s, const Few &f, WeightLayout layout)
 {
     int64_t groups = (f.rows + R - 1) / R, parts = (f.out + WIDTH - 1) / WIDTH * groups;
-    bool wide_rows = (layout == OUT_IN ? f.in : f.out) % EIGHT == 0 && cuda_is_aligned(f.weight);
+    bool wide_rows = f.ldw % EIGHT == 0 && cuda_is_aligned(f.weight);
     if (layout == OUT_IN) {
         auto *kernel = wide_rows && cuda_is_aligned(f.x) ? out_in<T, R, true> : out_in<T, R, false>;
         launch(kernel, cuda_blocks((f.out + OUTS - 1) / OUTS, WARPS) * groups, WARPS * 32, 0, s, f);
@@ -191,10 +192,10 @@ static void slice(Few *f)
     f->slices = (unsigned)((f->in + f->slice - 1) / f->slice);
 }
 
-void linear_alone(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight, const void *bias,
-                  int64_t rows, int64_t in, int64_t out, WeightLayout layout, Activation act)
+void linear_alone(Stream *s, const Alone &a)
 {
-    Few f = {y, pre == y ? nullptr : pre, x, weight, bias, rows, in, out, in, 1, act};
-    if (layout == IN_OUT) slice(&f);
-    with_dtype(dtype, [&](auto zero) { run_typed<decltype(zero)>(s, f, layout); });
+    Few f = {a.y, a.pre == a.y ? nullptr : a.pre, a.x, a.weight, a.bias, a.rows, a.in, a.out, a.ldy, a.ldw,
+             a.in, 1, a.act};
+    if (a.layout == IN_OUT) slice(&f);
+    with_dtype(a.dtype, [&](auto zero) { run_typed<decltype(zero)>(s, f, a.layout); });
 }

@@ -16,6 +16,7 @@
 #include "kernels/cuda/loss.cuh"
 #include "kernels/cuda/product.cuh"
 #include "kernels/cuda/rows.cuh"
+#include "kernels/cuda/weight_parts.cuh"
 
 enum { GATHER_THREADS = 1024 };
 static constexpr int64_t CHUNK_BYTES = 512 << 20, CHUNK_UNIT = 256, CHUNK_MOST = 4096;
@@ -101,32 +102,42 @@ static int64_t chunk_rows(int64_t rows, int64_t stride)
 }
 
 /* logits [c.rows, vocab] at `stride` = x W^T */
-static void logits_of(const Chunks &c, float *logits, const void *x, const void *weight, int64_t vocab, int64_t stride)
+static void logits_of(const Chunks &c, float *logits, const void *x, const Weight &w, int64_t stride)
 {
-    Product p = {};
-    p.from = c.dtype, p.to = DTYPE_F32, p.trans_b = true, p.m = c.rows, p.n = vocab, p.k = c.hidden;
-    p.a = x, p.lda = c.hidden, p.b = weight, p.ldb = c.hidden, p.c = logits, p.ldc = stride;
-    product(c.s, p);
+    with_weight_parts(c.s, c.dtype, w, false, [&](int64_t first, int64_t count, const void *part, int64_t ld) {
+        Product p = {};
+        p.from = c.dtype, p.to = DTYPE_F32, p.trans_b = true, p.m = c.rows, p.n = count, p.k = c.hidden;
+        p.a = x, p.lda = c.hidden, p.b = part, p.ldb = ld, p.c = logits + first, p.ldc = stride;
+        product(c.s, p);
+    });
 }
 
-/* dx [c.rows, hidden] = dlogits W; dweight (NULL: frozen) = dlogits^T x. Rows of dlogits are `stride` floats apart. */
-static void gradients_of(const Chunks &c, void *dx, float *dweight, const void *dlogits, const void *x,
-                         const void *weight, int64_t vocab, int64_t stride, bool accumulate)
+/* dx [c.rows, hidden] = dlogits W; dweight (NULL: frozen) = dlogits^T x. Rows of dlogits are `stride` floats apart.
+ * sum: f32 [c.rows, hidden], where the parts of a weight of another dtype add up; NULL: it has dtype. */
+static void gradients_of(const Chunks &c, void *dx, float *dweight, float *sum, const void *dlogits, const void *x,
+                         const Weight &w, int64_t stride, bool accumulate)
 {
     Product p = {};
-    p.from = p.to = c.dtype, p.m = c.rows, p.n = c.hidden, p.k = vocab;
-    p.a = dlogits, p.lda = stride * (int64_t)(sizeof(float) / dtype_bytes(c.dtype)), p.b = weight, p.ldb = c.hidden;
-    p.c = dx, p.ldc = c.hidden;
-    product(c.s, p);
+    p.from = c.dtype, p.to = sum ? DTYPE_F32 : c.dtype, p.m = c.rows, p.n = c.hidden;
+    p.lda = stride * (int64_t)(sizeof(float) / dtype_bytes(c.dtype)), p.c = sum ? sum : dx, p.ldc = c.hidden;
+    with_weight_parts(c.s, c.dtype, w, false, [&](int64_t first, int64_t count, const void *part, int64_t ld) {
+        p.k = count, p.a = static_cast<const char *>(dlogits) + (size_t)first * dtype_bytes(c.dtype);
+        p.b = part, p.ldb = ld, p.accumulate = first > 0;
+        product(c.s, p);
+    });
+    if (sum && sum != dx) cuda_convert_rows(c.s, c.dtype, dx, c.hidden, DTYPE_F32, sum, c.hidden, c.rows, c.hidden);
     if (!dweight) return;
-    p.to = DTYPE_F32, p.trans_a = true, p.m = vocab, p.k = c.rows, p.b = x, p.c = dweight, p.accumulate = accumulate;
+    p.to = DTYPE_F32, p.trans_a = true, p.m = w.rows, p.k = c.rows, p.a = dlogits, p.b = x, p.ldb = c.hidden;
+    p.c = dweight, p.accumulate = accumulate;
     product(c.s, p);
 }
 
-void cuda_linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *dx, float *dweight, const void *x,
-                               const void *weight, const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab,
-                               float scale, float smoothing, float softcap, float z_loss, bool accumulate)
+void cuda_linear_cross_entropy(Stream *s, Dtype dtype, Dtype wdtype, float *row_loss, void *dx, float *dweight,
+                               const void *x, const void *weight, const int32_t *labels, int64_t rows, int64_t hidden,
+                               int64_t vocab, float scale, float smoothing, float softcap, float z_loss,
+                               bool accumulate)
 {
+    Weight w = {wdtype, weight, vocab, hidden};
     int64_t stride = (vocab + 3) / 4 * 4, bytes = (int64_t)dtype_bytes(dtype);
     Chunks c = {s, dtype, chunk_rows(rows, stride), hidden, nullptr, nullptr};
     int64_t gathered_bytes = (c.rows * hidden * bytes + 15) / 16 * 16;
@@ -134,6 +145,9 @@ void cuda_linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *dx
     float *logits = (float *)stream_scratch_cuda(s, 0, (size_t)(c.rows * stride) * sizeof *logits);
     char *gathered = (char *)stream_scratch_cuda(s, 1, (size_t)(2 * gathered_bytes));
     char *dgathered = gathered + gathered_bytes;
+    float *sum = nullptr;
+    if (wdtype != dtype && dtype == DTYPE_F32) sum = (float *)(void *)dgathered;
+    else if (wdtype != dtype) sum = (float *)stream_scratch_cuda(s, 2, (size_t)(c.rows * hidden) * sizeof *sum);
     if (stream_has_failed(s)) return;
     if (!rows && dx && dweight && !accumulate)
         cuda_ok(s, cudaMemsetAsync(dweight, 0, (size_t)(vocab * hidden) * sizeof *dweight, cuda_queue(s)), "zero");
@@ -149,10 +163,10 @@ void cuda_linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *dx
                   smoothing, softcap,
                   z_loss};
         move(c, gathered, x, first, false);
-        logits_of(c, logits, gathered, weight, vocab, stride);
+        logits_of(c, logits, gathered, w, stride);
         cuda_losses(s, dtype, l, c.rows);
         if (!dx) continue;
-        gradients_of(c, dgathered, dweight, logits, gathered, weight, vocab, stride, accumulate || first);
+        gradients_of(c, dgathered, dweight, sum, logits, gathered, w, stride, accumulate || first);
         move(c, dgathered, dx, first, true);
     }
 }

@@ -20,8 +20,9 @@ struct Loss {
 void cuda_losses(Stream *s, Dtype dtype, const Loss &l, int64_t rows);
 
 /* As of the table. */
-void cuda_linear_cross_entropy(Stream *s, Dtype dtype, float *row_loss, void *dx, float *dweight, const void *x,
-                               const void *weight, const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab,
-                               float scale, float smoothing, float softcap, float z_loss, bool accumulate);
+void cuda_linear_cross_entropy(Stream *s, Dtype dtype, Dtype wdtype, float *row_loss, void *dx, float *dweight,
+                               const void *x, const void *weight, const int32_t *labels, int64_t rows, int64_t hidden,
+                               int64_t vocab, float scale, float smoothing, float softcap, float z_loss,
+                               bool accumulate);
 
 #endif

@@ -29,8 +29,15 @@ bool product(Stream *s, const Product &p);
 void products_free(CudaStream *s);          /* what product() has kept in the stream */
 bool products_set_tf32(Stream *s, bool on); /* stream.h */
 
-/* linear_forward_alone of kernels.h; sizes > 0. */
-void linear_alone(Stream *s, Dtype dtype, void *y, void *pre, const void *x, const void *weight, const void *bias,
-                  int64_t rows, int64_t in, int64_t out, WeightLayout layout, Activation act);
+/* linear_forward_alone of kernels.h, for some of its columns; sizes > 0. */
+struct Alone {
+    Dtype dtype;
+    void *y, *pre;
+    const void *x, *weight, *bias;
+    int64_t rows, in, out, ldy, ldw; /* elements between rows of y and pre, of the weight */
+    WeightLayout layout;
+    Activation act;
+};
+void linear_alone(Stream *s, const Alone &a);
 
 #endif

@@ -92,10 +92,10 @@ static void a_frozen_input_changes_nothing_else(void **state)
 static const Kernels *real;
 static const float off = 1.05f;
 
-static void wrong_linear_input(Stream *s, Dtype d, void *dx, const void *dy, const void *w, int64_t rows, int64_t in,
-                               int64_t out, WeightLayout l, bool add)
+static void wrong_linear_input(Stream *s, Dtype d, Dtype wd, void *dx, const void *dy, const void *w, int64_t rows,
+                               int64_t in, int64_t out, WeightLayout l, bool add)
 {
-    real->linear_backward_input(s, d, dx, dy, w, rows, in, out, l, add);
+    real->linear_backward_input(s, d, wd, dx, dy, w, rows, in, out, l, add);
     real->scale(s, d, dx, off, rows * in);
 }
 static void wrong_linear_weight(Stream *s, Dtype d, float *dw, float *db, const void *x, const void *dy, int64_t rows,
@@ -167,11 +167,11 @@ static void wrong_loss(Stream *s, float *row_loss, float *dlogits, const float *
     real->cross_entropy(s, row_loss, dlogits, logits, labels, rows, vocab, scale, smoothing, softcap, z_loss);
     if (dlogits) real->scale(s, DTYPE_F32, dlogits, off, rows * vocab);
 }
-static void wrong_linear_loss(Stream *s, Dtype d, float *row_loss, void *dx, float *dw, const void *x, const void *w,
-                              const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab, float scale,
-                              float smoothing, float softcap, float z_loss, bool add)
+static void wrong_linear_loss(Stream *s, Dtype d, Dtype wd, float *row_loss, void *dx, float *dw, const void *x,
+                              const void *w, const int32_t *labels, int64_t rows, int64_t hidden, int64_t vocab,
+                              float scale, float smoothing, float softcap, float z_loss, bool add)
 {
-    real->linear_cross_entropy(s, d, row_loss, dx, dw, x, w, labels, rows, hidden, vocab, scale, smoothing, softcap,
+    real->linear_cross_entropy(s, d, wd, row_loss, dx, dw, x, w, labels, rows, hidden, vocab, scale, smoothing, softcap,
                                z_loss, add);
     if (dw) real->scale(s, d, dw, off, hidden * vocab);
 }

@@ -103,6 +103,30 @@ static void arguments_that_do_not_fit_are_the_tapes_error(void **state)
             op_linear_cross_entropy(t, &p->y, &p->weight, zeros, &loss_spec));
 }
 
+/* What is frozen may have its file's dtype; what trains may not, and not every dtype is one of numbers. */
+static void a_weight_has_xs_dtype_or_is_frozen(void **state)
+{
+    Place *p = *state;
+    Tape *t = &p->tape;
+    Tensor other = p->weight, *w = &other;
+    other.dtype = DTYPE_BF16;
+    REFUSED(p, "linear", "input 1 is bfloat16, the first float32", op_linear(t, &p->x, w, NULL, OUT_IN, ACT_NONE));
+    REFUSED(p, "linear_cross_entropy", "input 1 is bfloat16", op_linear_cross_entropy(t, &p->x, w, zeros, &loss_spec));
+    REFUSED(p, "embedding", "input 1 is bfloat16, the first float32", op_embedding(t, &p->x, w, zeros, 5, -1));
+    REFUSED(p, "lora_down", "input 1 is bfloat16", op_lora_down(t, &p->x, w, NULL, 0));
+    other.needs_grad = false;
+    tape_begin(t, TAPE_TRAIN, &p->batch, 0);
+    Tensor *y = op_linear(t, &p->x, w, NULL, OUT_IN, ACT_NONE);
+    assert_non_null(y);
+    assert_int_equal(y->dtype, DTYPE_F32);
+    assert_non_null(op_embedding(t, y, w, p->positions, 5, -1));
+    assert_ok(tape_status(t));
+    other.dtype = DTYPE_I32;
+    REFUSED(p, "linear", "the weight is int32; it may be float32, bfloat16 or float16",
+            op_linear(t, &p->x, w, NULL, OUT_IN, ACT_NONE));
+    REFUSED(p, "embedding", "the weight is int32", op_embedding(t, &p->x, w, zeros, 5, -1));
+}
+
 static void null_gives_null_and_the_first_error_stays(void **state)
 {
     Place *p = *state;
@@ -248,6 +272,7 @@ int main(void)
 #define PLACE(test) cmocka_unit_test_setup_teardown(test, open_place, close_place)
     const struct CMUnitTest tests[] = {
         PLACE(arguments_that_do_not_fit_are_the_tapes_error),
+        PLACE(a_weight_has_xs_dtype_or_is_frozen),
         PLACE(null_gives_null_and_the_first_error_stays),
         PLACE(a_tensor_whose_storage_was_taken_is_not_to_be_used),
         PLACE(a_loss_in_a_recomputed_block_is_refused),

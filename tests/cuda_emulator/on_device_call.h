@@ -41,6 +41,13 @@ class Call
     /* n elements in dtype; bytes of anything else. NULL is fine. */
     void in(const void *p, int64_t n) { add(p, n * (int64_t)dtype_bytes(given), false, true); }
     void out(void *p, int64_t n) { add(p, n * (int64_t)dtype_bytes(given), true, true); }
+    /* A weight of a dtype of its own: beside f32 arrays f32 stands for the dtype at work; else it is what it says. */
+    Dtype dtype_of(Dtype weight) const { return weight == given ? used : weight; }
+    void weight_in(const void *p, Dtype weight, int64_t n)
+    {
+        if (weight == given) in(p, n);
+        else add(p, n * (int64_t)dtype_bytes(weight), false, false, dtype_bytes(weight));
+    }
     void raw_in(const void *p, int64_t bytes) { add(p, bytes, false, false); }
     void raw_out(void *p, int64_t bytes) { add(p, bytes, true, false); }
     void raw_in(const double *p, int64_t bytes) { add(p, bytes, false, false, sizeof *p); }

@@ -58,14 +58,15 @@ static void rope(Stream *s, Dtype d, void *x, const float *cos, const float *sin
                          rotary_dim, stride, inverse);
 }
 
-static void embedding_forward(Stream *s, Dtype d, void *y, const void *table, const int32_t *ids, int64_t rows,
+static void embedding_forward(Stream *s, Dtype d, Dtype w, void *y, const void *table, const int32_t *ids, int64_t rows,
                               int64_t width, bool accumulate)
 {
     Call c(s, d);
     int32_t most = 0;
     for (int64_t r = 0; r < rows; r++) most = std::max(most, ids[r] + 1);
-    c.out(y, rows * width), c.in(table, most * width), c.raw_in(ids, rows * 4), c.place();
-    kernels_cuda()->embedding_forward(s, c.dtype(), c.at(y), c.at(table), c.at(ids), rows, width, accumulate);
+    c.out(y, rows * width), c.weight_in(table, w, most * width), c.raw_in(ids, rows * 4), c.place();
+    kernels_cuda()->embedding_forward(s, c.dtype(), c.dtype_of(w), c.at(y), c.at(table), c.at(ids), rows, width,
+                                      accumulate);
 }
 
 static void embedding_backward(Stream *s, Dtype d, float *dtable, const void *dy, const int32_t *ids, int64_t rows,

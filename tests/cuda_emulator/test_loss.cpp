@@ -11,8 +11,8 @@ static Floats gradient_of_logits(Dtype d, const Floats &w, int32_t label, float 
     Array plain(DTYPE_F32, vocab);
     k->copy(s, labels.at(), &label, sizeof label), stream_sync(s);
     const int32_t *l = static_cast<const int32_t *>(labels.at());
-    k->linear_cross_entropy(s, d, loss.floats(), dx.at(), dw.floats(), x.at(), ws.at(), l, 1, 1, vocab, scale, 0, 0, 0,
-                            false);
+    k->linear_cross_entropy(s, d, d, loss.floats(), dx.at(), dw.floats(), x.at(), ws.at(), l, 1, 1, vocab, scale, 0, 0,
+                            0, false);
     k->cross_entropy(s, loss.floats(), plain.floats(), logits.floats(), l, 1, vocab, scale, 0, 0, 0);
     *exact = plain.values();
     return dw.values();
@@ -44,7 +44,7 @@ static void chunks_are_equal(void **)
         dw(DTYPE_F32, vocab * hidden);
     k->copy(s, ls.at(), labels.data(), labels.size() * 4), stream_sync(s);
     launched();
-    k->linear_cross_entropy(s, d, loss.floats(), dx.at(), dw.floats(), xs.at(), ws.at(),
+    k->linear_cross_entropy(s, d, d, loss.floats(), dx.at(), dw.floats(), xs.at(), ws.at(),
                             static_cast<const int32_t *>(ls.at()), rows, hidden, vocab, 1, 0, 0, 0, false);
     std::string text = launched();
     int found = 0;

@@ -36,8 +36,8 @@ static Floats forward(const Layer &l, int count, const std::vector<const char *>
         }
     Array xs(l.d, x), ws(l.d, w), bs(l.d, b, l.skip), y(l.d, l.rows * l.out), pre(l.d, l.rows * l.out);
     launched();
-    k->linear_forward(s, l.d, y.at(), l.pre ? pre.at() : nullptr, xs.at(), ws.at(), l.bias ? bs.at() : nullptr, l.rows,
-                      l.in, l.out, l.layout, l.act);
+    k->linear_forward(s, l.d, l.d, y.at(), l.pre ? pre.at() : nullptr, xs.at(), ws.at(), l.bias ? bs.at() : nullptr,
+                      l.rows, l.in, l.out, l.layout, l.act);
     assert_launched(count, what);
     assert_close("y", y.values(), values, 1e-6 * (double)l.in + unit(l.d) * (l.act == ACT_NONE ? 1 : 2.2));
     if (l.pre) assert_close("pre", pre.values(), sums, 1e-6 * (double)l.in + unit(l.d));
@@ -99,7 +99,7 @@ static void no_algorithm_is_an_error_that_names_the_product(void **)
     Array x(DTYPE_BF16, numbers(DTYPE_BF16, 3 * 16, 1)), w(DTYPE_BF16, numbers(DTYPE_BF16, 16 * 24, 2));
     Array y(DTYPE_BF16, 3 * 24);
     emu::cublas_refuse(CUBLASLT_EPILOGUE_DEFAULT);
-    k->linear_forward(s, DTYPE_BF16, y.at(), nullptr, x.at(), w.at(), nullptr, 3, 16, 24, IN_OUT, ACT_NONE);
+    k->linear_forward(s, DTYPE_BF16, DTYPE_BF16, y.at(), nullptr, x.at(), w.at(), nullptr, 3, 16, 24, IN_OUT, ACT_NONE);
     emu::cublas_refuse(0);
     assert_true(stream_failed(s));
     assert_string_equal(stream_message(s),
@@ -121,15 +121,17 @@ static void tf32_rounds_what_is_multiplied_and_only_where_asked(void **)
         bool on = turn % 2;
         assert_true(stream_set_tf32(s, on) == on);
         launched();
-        k->linear_forward(s, DTYPE_F32, ys.at(), nullptr, xs.at(), ws.at(), nullptr, 8, 8, 8, OUT_IN, ACT_NONE);
+        k->linear_forward(s, DTYPE_F32, DTYPE_F32, ys.at(), nullptr, xs.at(), ws.at(), nullptr, 8, 8, 8, OUT_IN,
+                          ACT_NONE);
         assert_launched(1, {on ? "8 8 8 tf32\n" : "8 8 8 f32\n"});
         for (float v : ys.values()) assert_true(v == (on ? 8 * (1 + 0x1p-9f) : 8 * x[0])); /* to nearest */
-        k->linear_forward(s, DTYPE_BF16, yb.at(), nullptr, xb.at(), xb.at(), nullptr, 8, 8, 8, OUT_IN, ACT_NONE);
+        k->linear_forward(s, DTYPE_BF16, DTYPE_BF16, yb.at(), nullptr, xb.at(), xb.at(), nullptr, 8, 8, 8, OUT_IN,
+                          ACT_NONE);
         assert_launched(1, {"8 8 8 bf16\n"});
     }
     Array dw(DTYPE_F32, 8 * 8);
     stream_set_tf32(s, true);
-    k->linear_backward_input(s, DTYPE_F32, ys.at(), xs.at(), ws.at(), 8, 8, 8, OUT_IN, false);
+    k->linear_backward_input(s, DTYPE_F32, DTYPE_F32, ys.at(), xs.at(), ws.at(), 8, 8, 8, OUT_IN, false);
     k->linear_backward_weight(s, DTYPE_F32, dw.floats(), nullptr, xs.at(), ws.at(), 8, 8, 8, OUT_IN, false);
     assert_launched(2, {"8 8 8 tf32\n"});
     for (float v : dw.values()) assert_true(v == 8 * (1 + 0x1p-9f));
@@ -150,7 +152,8 @@ static void plans_are_bounded_and_freed(void **)
     {
         Array xs(DTYPE_BF16, x), ws(DTYPE_BF16, Floats(8 * 8, 0.5f)), ys(DTYPE_BF16, 300 * 8);
         auto of_rows = [&](int64_t rows) {
-            k->linear_forward(s, DTYPE_BF16, ys.at(), nullptr, xs.at(), ws.at(), nullptr, rows, 8, 8, OUT_IN, ACT_NONE);
+            k->linear_forward(s, DTYPE_BF16, DTYPE_BF16, ys.at(), nullptr, xs.at(), ws.at(), nullptr, rows, 8, 8,
+                              OUT_IN, ACT_NONE);
         };
         for (int64_t rows = 1; rows <= 300; rows++) {
             of_rows(rows), of_rows(1); /* which is never unused for long */
@@ -193,8 +196,8 @@ static void few_rows_take_their_own_kernel_in_slices(void **)
         y(DTYPE_BF16, 9 * 768);
     for (auto &c : cases) {
         launched();
-        k->linear_forward_alone(s, DTYPE_BF16, y.at(), nullptr, x.at(), w.at(), nullptr, c.rows, 768, 768, c.layout,
-                                ACT_NONE);
+        k->linear_forward_alone(s, DTYPE_BF16, DTYPE_BF16, y.at(), nullptr, x.at(), w.at(), nullptr, c.rows, 768, 768,
+                                c.layout, ACT_NONE);
         assert_launched(c.count, {c.kernel});
     }
 }

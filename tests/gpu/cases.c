@@ -21,29 +21,30 @@ WORK(copy) { b->k->copy(b->s, b->c, b->a, (size_t)(b->n.rows * b->n.wide) * dtyp
 WORK(square)
 {
     int64_t n = b->n.square;
-    b->k->linear_forward(b->s, b->dtype, b->c, NULL, b->a, b->b, NULL, n, n, n, IN_OUT, ACT_NONE);
+    b->k->linear_forward(b->s, b->dtype, b->dtype, b->c, NULL, b->a, b->b, NULL, n, n, n, IN_OUT, ACT_NONE);
 }
 FLOOR(square_flops, 2.0 * (double)b->n.square * (double)b->n.square * (double)b->n.square)
 
 /* ---- products ------------------------------ */
 WORK(linear_qkv)
 {
-    b->k->linear_forward(b->s, b->dtype, b->c, NULL, b->a, b->b, b->b, b->n.rows, b->n.hidden, 3 * b->n.hidden, IN_OUT,
-                         ACT_NONE);
+    b->k->linear_forward(b->s, b->dtype, b->dtype, b->c, NULL, b->a, b->b, b->b, b->n.rows, b->n.hidden,
+                         3 * b->n.hidden, IN_OUT, ACT_NONE);
 }
 WORK(linear_gelu) /* pre and y in one array of c and one of b's room would overlap: g is f32 and as large */
 {
-    b->k->linear_forward(b->s, b->dtype, b->c, b->g, b->a, b->b, b->b, b->n.rows, b->n.hidden, b->n.wide, IN_OUT,
-                         ACT_GELU_TANH);
+    b->k->linear_forward(b->s, b->dtype, b->dtype, b->c, b->g, b->a, b->b, b->b, b->n.rows, b->n.hidden, b->n.wide,
+                         IN_OUT, ACT_GELU_TANH);
 }
 WORK(linear_down)
 {
-    b->k->linear_forward(b->s, b->dtype, b->c, NULL, b->a, b->b, b->b, b->n.rows, b->n.wide, b->n.hidden, IN_OUT,
-                         ACT_NONE);
+    b->k->linear_forward(b->s, b->dtype, b->dtype, b->c, NULL, b->a, b->b, b->b, b->n.rows, b->n.wide, b->n.hidden,
+                         IN_OUT, ACT_NONE);
 }
 WORK(linear_dx)
 {
-    b->k->linear_backward_input(b->s, b->dtype, b->c, b->a, b->b, b->n.rows, b->n.hidden, b->n.wide, IN_OUT, false);
+    b->k->linear_backward_input(b->s, b->dtype, b->dtype, b->c, b->a, b->b, b->n.rows, b->n.hidden, b->n.wide, IN_OUT,
+                                false);
 }
 WORK(linear_dw)
 {
@@ -54,8 +55,8 @@ FLOOR(qkv_flops, 6 * HIDDEN * (double)b->n.hidden)
 FLOOR(mlp_flops, 2 * WIDE * (double)b->n.hidden)
 WORK(head_and_loss)
 {
-    b->k->linear_cross_entropy(b->s, b->dtype, b->stat, b->c, b->g, b->a, b->b, b->labels, b->n.rows, b->n.hidden,
-                               b->n.vocab, 1e-4f, 0, 0, 0, true);
+    b->k->linear_cross_entropy(b->s, b->dtype, b->dtype, b->stat, b->c, b->g, b->a, b->b, b->labels, b->n.rows,
+                               b->n.hidden, b->n.vocab, 1e-4f, 0, 0, 0, true);
 }
 FLOOR(head_flops, 6 * HIDDEN * (double)b->n.vocab)
 
@@ -153,7 +154,10 @@ WORK(dropout_backward)
     Dropout dropout = dropout_of(b);
     b->k->dropout_backward(b->s, b->dtype, b->c, b->a, b->n.rows, b->n.hidden, &dropout, false);
 }
-WORK(embedding_forward) { b->k->embedding_forward(b->s, b->dtype, b->c, b->a, b->ids, b->n.rows, b->n.hidden, false); }
+WORK(embedding_forward)
+{
+    b->k->embedding_forward(b->s, b->dtype, b->dtype, b->c, b->a, b->ids, b->n.rows, b->n.hidden, false);
+}
 WORK(embedding_backward)
 {
     b->k->embedding_backward(b->s, b->dtype, b->g, b->a, b->ids, b->n.rows, b->n.hidden, b->n.vocab, -1, true);

@@ -53,14 +53,18 @@ static void run(const Kernels *k, Stream *s, const Shape *h, Pass pass)
 {
     switch (pass) {
     case FORWARD:
-        k->linear_forward(s, DTYPE_F32, y, h->act ? pre : NULL, x, w, x, h->rows, h->in, h->out, IN_OUT, h->act);
+        k->linear_forward(s, DTYPE_F32, DTYPE_F32, y, h->act ? pre : NULL, x, w, x, h->rows, h->in, h->out, IN_OUT,
+                          h->act);
         break;
-    case INPUT: k->linear_backward_input(s, DTYPE_F32, y, dy, w, h->rows, h->in, h->out, IN_OUT, false); break;
+    case INPUT:
+        k->linear_backward_input(s, DTYPE_F32, DTYPE_F32, y, dy, w, h->rows, h->in, h->out, IN_OUT, false);
+        break;
     case WEIGHT:
         k->linear_backward_weight(s, DTYPE_F32, dw, dw + h->in * h->out, x, dy, h->rows, h->in, h->out, IN_OUT, false);
         break;
     case LOSS:
-        k->linear_cross_entropy(s, DTYPE_F32, pre, y, dw, x, w, labels, h->rows, h->in, h->out, 1e-3f, 0, 0, 0, false);
+        k->linear_cross_entropy(s, DTYPE_F32, DTYPE_F32, pre, y, dw, x, w, labels, h->rows, h->in, h->out, 1e-3f, 0, 0,
+                                0, false);
         break;
     }
 }

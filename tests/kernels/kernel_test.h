@@ -26,20 +26,22 @@
 #define UNUSED_FN static inline __attribute__((unused))
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+#ifndef HONE_TEST_WITHOUT_F16 /* 1: the build is slow, and f16's kernels are bf16's with another type */
+#define HONE_TEST_WITHOUT_F16 0
+#endif
+
 #ifdef HONE_TEST_CUDA /* the same tests on cuda:0 (tests/cuda_emulator/on_device.h) */
 #include "tests/cuda_emulator/on_device.h"
 #define stream_new_cpu(threads) stream_new_on_device(threads)
 /* Test files that run in f32 only: those whose kernels take nothing else. */
 static const char *const f32_only[] = {
     "test_adamw.c", "test_convert.c", "test_low_copy.c", "test_reduce.c", "test_sgd.c", /* by contract */
+    "test_weight_dtype.c", /* holds its own */
 };
 #define EACH_ISA(k)     \
     bool once_ = true;  \
     once_ && ((k) = kernels_on_device(), true); once_ = false
 
-#ifndef HONE_TEST_WITHOUT_F16 /* 1: the build is slow, and f16's kernels are bf16's with another type */
-#define HONE_TEST_WITHOUT_F16 0
-#endif
 static inline int run_in_each_dtype(const char *file, const struct CMUnitTest *tests, size_t count,
                                     CMFixtureFunction setup, CMFixtureFunction teardown)
 {

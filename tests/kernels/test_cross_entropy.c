@@ -91,8 +91,8 @@ static void reference(Problem *p)
 static void run(const Kernels *k, Stream *s, const Problem *p, float *loss, float *dx, float *dw)
 {
     const Case *c = &p->c;
-    k->linear_cross_entropy(s, DTYPE_F32, loss, dx, dw, p->x, p->w, p->labels, c->rows, c->hidden, c->vocab, c->scale,
-                            c->smoothing, c->softcap, c->z_loss, c->accumulate);
+    k->linear_cross_entropy(s, DTYPE_F32, DTYPE_F32, loss, dx, dw, p->x, p->w, p->labels, c->rows, c->hidden, c->vocab,
+                            c->scale, c->smoothing, c->softcap, c->z_loss, c->accumulate);
     assert_false(stream_failed(s));
 }
 

@@ -23,8 +23,8 @@ static void forward_gathers_and_adds(void **state)
                 Stream *s = stream_new_cpu(threads);
                 float *table = numbers(h->vocab * h->width, 1), *y = rubbish(h->rows * h->width);
                 int32_t *ids = some_ids(h->rows, h->vocab, 2), *more = some_ids(h->rows, h->vocab, 3);
-                k->embedding_forward(s, DTYPE_F32, y, table, ids, h->rows, h->width, false);
-                k->embedding_forward(s, DTYPE_F32, y, table, more, h->rows, h->width, true);
+                k->embedding_forward(s, DTYPE_F32, DTYPE_F32, y, table, ids, h->rows, h->width, false);
+                k->embedding_forward(s, DTYPE_F32, DTYPE_F32, y, table, more, h->rows, h->width, true);
                 for (int64_t r = 0; r < h->rows; r++)
                     for (int64_t j = 0; j < h->width; j++) {
                         float want = table[ids[r] * h->width + j] + table[more[r] * h->width + j];

@@ -48,9 +48,9 @@ static void check_forward(const Kernels *k, Stream *const streams[3], const Shap
         }
     for (int t = 0; t < 3; t++) {
         float *y = rubbish(n), *pre = rubbish(n), *bare = rubbish(n);
-        k->linear_forward(streams[t], DTYPE_F32, y, pre, x, w, bias, h->rows, h->in, h->out, layout, act);
-        k->linear_forward(streams[t], DTYPE_F32, bare, act == ACT_NONE ? bare : NULL, x, w, bias, h->rows, h->in,
-                          h->out, layout, act);
+        k->linear_forward(streams[t], DTYPE_F32, DTYPE_F32, y, pre, x, w, bias, h->rows, h->in, h->out, layout, act);
+        k->linear_forward(streams[t], DTYPE_F32, DTYPE_F32, bare, act == ACT_NONE ? bare : NULL, x, w, bias, h->rows,
+                          h->in, h->out, layout, act);
         assert_close_rounded("y", y, want, n, tolerance, act == ACT_NONE ? 0 : 1.2); /* slopes are up to 1.13 */
         assert_close("pre", pre, pre_want, n, tolerance);
         assert_same("pre kept or not", y, bare, n, act);
@@ -92,8 +92,8 @@ static void backward_input_equals_the_reference(void **state)
                     }
                 for (int t = 0; t < 3; t++) {
                     float *dx = accumulate ? copy_of(before, n) : rubbish(n);
-                    k->linear_backward_input(streams[t], DTYPE_F32, dx, dy, w, h->rows, h->in, h->out, layout,
-                                             accumulate);
+                    k->linear_backward_input(streams[t], DTYPE_F32, DTYPE_F32, dx, dy, w, h->rows, h->in, h->out,
+                                             layout, accumulate);
                     assert_close("dx", dx, want, n, 1e-6 * (double)(h->out + 2));
                     if (first) assert_same_bits("threads", dx, first, n);
                     else first = copy_of(dx, n);

@@ -26,13 +26,13 @@ static void check(const Kernels *k, Stream *const streams[3], const Shape *h, We
                 sum += (double)x[r * h->in + i] * w[layout == OUT_IN ? o * h->in + i : i * h->out + o];
             want[r * h->out + o] = act == ACT_RELU && sum < 0 ? 0 : sum;
         }
-    k->linear_forward_alone(streams[0], DTYPE_F32, all, NULL, x, w, bias, ROWS, h->in, h->out, layout, act);
+    k->linear_forward_alone(streams[0], DTYPE_F32, DTYPE_F32, all, NULL, x, w, bias, ROWS, h->in, h->out, layout, act);
     assert_close("y", all, want, ROWS * h->out, 1e-6 * (double)(h->in + 2));
     for (int64_t rows = 1, first = 0; rows <= ROWS; rows = next(rows), first = ROWS - rows)
         for (int t = 0; t < 3; t++) {
             float *y = rubbish(rows * h->out), *pre = rubbish(rows * h->out);
-            k->linear_forward_alone(streams[t], DTYPE_F32, y, act == ACT_NONE ? NULL : pre, x + first * h->in, w, bias,
-                                    rows, h->in, h->out, layout, act);
+            k->linear_forward_alone(streams[t], DTYPE_F32, DTYPE_F32, y, act == ACT_NONE ? NULL : pre,
+                                    x + first * h->in, w, bias, rows, h->in, h->out, layout, act);
             assert_same_bits("some rows", y, all + first * h->out, rows * h->out);
             free(y), free(pre);
         }
@@ -59,10 +59,10 @@ static void empty_sizes_are_fine(void **state)
     Stream *s = stream_new_cpu(1);
     for (EACH_ISA(k)) {
         float y[3] = {NAN, NAN, NAN}, bias[3] = {1, 2, 3};
-        k->linear_forward_alone(s, DTYPE_F32, y, NULL, NULL, NULL, bias, 1, 0, 3, OUT_IN, ACT_NONE);
+        k->linear_forward_alone(s, DTYPE_F32, DTYPE_F32, y, NULL, NULL, NULL, bias, 1, 0, 3, OUT_IN, ACT_NONE);
         assert_same_bits("no inputs", y, bias, 3);
-        k->linear_forward_alone(s, DTYPE_F32, NULL, NULL, NULL, NULL, NULL, 0, 4, 3, OUT_IN, ACT_NONE);
-        k->linear_forward_alone(s, DTYPE_F32, NULL, NULL, y, NULL, NULL, 1, 3, 0, IN_OUT, ACT_NONE);
+        k->linear_forward_alone(s, DTYPE_F32, DTYPE_F32, NULL, NULL, NULL, NULL, NULL, 0, 4, 3, OUT_IN, ACT_NONE);
+        k->linear_forward_alone(s, DTYPE_F32, DTYPE_F32, NULL, NULL, y, NULL, NULL, 1, 3, 0, IN_OUT, ACT_NONE);
     }
     stream_free(s);
 }

@@ -13,7 +13,7 @@ static bool may_end(Tape *t, const char *op)
 
 Tensor *op_linear_cross_entropy(Tape *t, Tensor *x, Tensor *weight, const int32_t *labels, const LossSpec *spec)
 {
-    if (!TAPE_CHECK(t, "linear_cross_entropy", x, weight)) return NULL;
+    if (!tape_check_weight(t, "linear_cross_entropy", x, weight)) return NULL;
     if (x->cols != weight->cols) {
         tape_fail(t, "linear_cross_entropy", "x [%lld, %lld], weight [%lld, %lld]", (long long)x->rows,
                   (long long)x->cols, (long long)weight->rows, (long long)weight->cols);
@@ -29,8 +29,9 @@ Tensor *op_linear_cross_entropy(Tape *t, Tensor *x, Tensor *weight, const int32_
     void *dx = wants ? tape_scratch(t, tensor_bytes(x)) : NULL;
     float *dweight = wants ? tape_weight_grad(t, weight, &accumulate) : NULL;
     if (t->error) return NULL;
-    t->k->linear_cross_entropy(t->stream, x->dtype, y->data, dx, dweight, input, weight->data, labels, x->rows, x->cols,
-                               weight->rows, spec->scale, spec->smoothing, spec->softcap, spec->z_loss, accumulate);
+    t->k->linear_cross_entropy(t->stream, x->dtype, weight->dtype, y->data, dx, dweight, input, weight->data, labels,
+                               x->rows, x->cols, weight->rows, spec->scale, spec->smoothing, spec->softcap,
+                               spec->z_loss, accumulate);
     if (dx) tape_give_grad(t, x, dx);
     return y;
 }

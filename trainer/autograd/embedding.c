@@ -21,16 +21,19 @@ static void backward(Tape *t, Node *node)
 
 Tensor *op_embedding(Tape *t, Tensor *onto, Tensor *table, const int32_t *ids, int64_t rows, int64_t padding)
 {
-    if (!TAPE_CHECK(t, "embedding", table) || (onto && !TAPE_CHECK(t, "embedding", table, onto))) return NULL;
+    if (onto ? !tape_check_weight(t, "embedding", onto, table) : !TAPE_CHECK(t, "embedding", table)) return NULL;
     if (onto && (onto->rows != rows || onto->cols != table->cols)) {
         tape_fail(t, "embedding", "onto [%lld, %lld], table's width %lld, rows %lld", (long long)onto->rows,
                   (long long)onto->cols, (long long)table->cols, (long long)rows);
         return NULL;
     }
-    Tensor *y = onto ? tape_new_over(t, onto) : tape_new(t, table->dtype, rows, table->cols);
+    /* A frozen table does not say what is computed in. */
+    Dtype dtype = table->param && table->param->frozen ? table->param->owner->dtype : table->dtype;
+    Tensor *y = onto ? tape_new_over(t, onto) : tape_new(t, dtype, rows, table->cols);
     if (!y) return NULL;
     EmbeddingNode *n = TAPE_PUSH(t, EmbeddingNode, "embedding", backward, NULL, y, table, onto);
     if (n) n->ids = ids, n->padding = padding;
-    t->k->embedding_forward(t->stream, y->dtype, y->data, table->data, ids, rows, table->cols, onto != NULL);
+    t->k->embedding_forward(t->stream, y->dtype, table->dtype, y->data, table->data, ids, rows, table->cols,
+                            onto != NULL);
     return y;
 }

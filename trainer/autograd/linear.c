@@ -39,13 +39,13 @@ static void backward(Tape *t, Node *node)
     }
     void *dx = tape_grad(t, x, &accumulate);
     if (dx)
-        t->k->linear_backward_input(t->stream, x->dtype, dx, y->grad, weight->data, x->rows, n->in, n->out, n->layout,
-                                    accumulate);
+        t->k->linear_backward_input(t->stream, x->dtype, weight->dtype, dx, y->grad, weight->data, x->rows, n->in,
+                                    n->out, n->layout, accumulate);
 }
 
 Tensor *op_linear(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, WeightLayout layout, Activation act)
 {
-    if (!TAPE_CHECK(t, "linear", x, weight)) return NULL;
+    if (!tape_check_weight(t, "linear", x, weight)) return NULL;
     int64_t in = layout == OUT_IN ? weight->cols : weight->rows, out = layout == OUT_IN ? weight->rows : weight->cols;
     if (x->cols != in || (bias && tensor_count(bias) != out)) {
         tape_fail(t, "linear", "x [%lld, %lld], weight %lld to %lld", (long long)x->rows, (long long)x->cols,
@@ -59,7 +59,7 @@ Tensor *op_linear(Tape *t, Tensor *x, Tensor *weight, Tensor *bias, WeightLayout
     if (weight->needs_grad) tape_needs(x);
     LinearNode *n = TAPE_PUSH(t, LinearNode, "linear", backward, act == ACT_NONE ? NULL : remake, y, x, weight, bias);
     if (n) n->layout = layout, n->act = act, n->in = in, n->out = out, n->pre = pre;
-    t->k->linear_forward(t->stream, x->dtype, y->data, pre, input, weight->data, data(bias), x->rows, in, out, layout,
-                         act);
+    t->k->linear_forward(t->stream, x->dtype, weight->dtype, y->data, pre, input, weight->data, data(bias), x->rows, in,
+                         out, layout, act);
     return y;
 }

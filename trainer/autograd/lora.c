@@ -31,7 +31,8 @@ static void down_backward(Tape *t, Node *node)
     if (t->error) return;
     if (da) t->k->linear_backward_weight(t->stream, x->dtype, da, NULL, input, u->grad, x->rows, in, r, OUT_IN, add);
     void *dx = tape_grad(t, x, &add);
-    if (dx) t->k->linear_backward_input(t->stream, x->dtype, dx, u->grad, a->data, x->rows, in, r, OUT_IN, add);
+    if (dx)
+        t->k->linear_backward_input(t->stream, x->dtype, a->dtype, dx, u->grad, a->data, x->rows, in, r, OUT_IN, add);
 }
 
 Tensor *op_lora_down(Tape *t, Tensor *x, Tensor *a, Tensor *const more[], int num_more)
@@ -58,8 +59,8 @@ Tensor *op_lora_down(Tape *t, Tensor *x, Tensor *a, Tensor *const more[], int nu
     tape_needs(x);
     DownNode *n = tape_push(t, sizeof *n, "lora_down", down_backward, NULL, u, 2 + num_more, in);
     if (n) n->ranks = r;
-    t->k->linear_forward(t->stream, x->dtype, u->data, NULL, input, a->data, NULL, x->rows, x->cols, r, OUT_IN,
-                         ACT_NONE);
+    t->k->linear_forward(t->stream, x->dtype, a->dtype, u->data, NULL, input, a->data, NULL, x->rows, x->cols, r,
+                         OUT_IN, ACT_NONE);
     return u;
 }
 
@@ -103,7 +104,8 @@ static void up_backward(Tape *t, Node *node)
     if (t->error) return;
     if (db) t->k->linear_backward_weight(t->stream, y->dtype, db, NULL, part, y->grad, rows, r, out, OUT_IN, add);
     if (u->needs_grad) { /* scale * dy B */
-        t->k->linear_forward(t->stream, y->dtype, part, NULL, y->grad, b->data, NULL, rows, out, r, IN_OUT, ACT_NONE);
+        t->k->linear_forward(t->stream, y->dtype, b->dtype, part, NULL, y->grad, b->data, NULL, rows, out, r, IN_OUT,
+                             ACT_NONE);
         t->k->scale(t->stream, y->dtype, part, n->scale, rows * r);
         give_part(t, u, n->col, part, r);
     }
@@ -127,7 +129,7 @@ Tensor *op_lora_up(Tape *t, Tensor *onto, Tensor *u, int64_t col, Tensor *b, flo
     tape_needs(u);
     UpNode *n = TAPE_PUSH(t, UpNode, "lora_up", up_backward, NULL, y, onto, u, b);
     if (n) n->scale = scale, n->col = col;
-    t->k->linear_backward_input(t->stream, y->dtype, y->data, part, b->data, y->rows, out, r, IN_OUT, true);
+    t->k->linear_backward_input(t->stream, y->dtype, b->dtype, y->data, part, b->data, y->rows, out, r, IN_OUT, true);
     tape_scratch_free(t, part, (size_t)(u->rows * r) * dtype_bytes(u->dtype));
     return y;
 }

@@ -91,6 +91,15 @@ bool tape_check(Tape *t, const char *op, int count, Tensor *const *inputs)
     return !t->error;
 }
 
+bool tape_check_weight(Tape *t, const char *op, Tensor *x, Tensor *weight)
+{
+    if (!x || !weight || weight->needs_grad) return TAPE_CHECK(t, op, x, weight);
+    if (!TAPE_CHECK(t, op, x) || !TAPE_CHECK(t, op, weight)) return false;
+    if (weight->dtype > DTYPE_F16)
+        tape_fail(t, op, "the weight is %s; it may be float32, bfloat16 or float16", dtype_name(weight->dtype));
+    return !t->error;
+}
+
 static void *allocate(Tape *t, Region *r, size_t bytes)
 {
     void *p = region_alloc(r, bytes);

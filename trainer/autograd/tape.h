@@ -100,6 +100,8 @@ Status tape_backward(Tape *t, Tensor *y, const void *dy);
 bool tape_check(Tape *t, const char *op, int count, Tensor *const *inputs);
 #define TAPE_CHECK(t, op, ...) \
     tape_check(t, op, (int)(sizeof((Tensor *[]){__VA_ARGS__}) / sizeof(Tensor *)), (Tensor *[]){__VA_ARGS__})
+/* Of x and a weight, which if it is frozen may have a dtype of its own: f32, bf16 or f16. */
+bool tape_check_weight(Tape *t, const char *op, Tensor *x, Tensor *weight);
 void tape_fail(Tape *t, const char *op, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A kept output. NULL: no memory. */

@@ -110,6 +110,7 @@ void parameters_view_low(Parameters *ps, void *low, void *vectors, Dtype dtype)
 {
     ps->low = low;
     if (!low) dtype = DTYPE_F32;
+    ps->dtype = dtype;
     for (size_t i = 0; i < ps->count; i++) {
         Parameter *p = ps->list[i];
         if (!p->frozen && (low || ps->weights)) view_at(p, low ? low : ps->weights, dtype);

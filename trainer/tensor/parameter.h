@@ -57,6 +57,7 @@ typedef struct Parameters {
     float *vectors;      /* the frozen ones */
     int64_t vectors_count;
     float *weights, *grads; /* bound; grads NULL: evaluation */
+    Dtype dtype;        /* that is computed in: of all but frozen matrices */
     void *low;          /* what the values view instead of the weights; NULL: the weights */
     Status error;       /* first failure of a declaration */
 } Parameters;
