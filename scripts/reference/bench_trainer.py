@@ -1,9 +1,9 @@
 """The Hugging Face Trainer's side of scripts/bench: one run, one line of JSON on stdout.
 
-usage: bench_trainer.py --model small|124m --dir MODEL_DIR (--tokens FILE | --train_file TEXT) [--steps 12] [--threads N]
+usage: bench_trainer.py --model small|124m|lora --dir MODEL_DIR (--tokens FILE | --train_file TEXT) [--steps 12] [--threads N]
                         [--ranks N] [--gradient_checkpointing] [--save_steps N]
 
-Full fine-tuning in float32 with the model's own dropout, AdamW, as run_clm does it. --tokens: ids as little-endian int32,
+Full fine-tuning in float32 with the model's own dropout, AdamW, as run_clm does it; lora: of an adapter of rank 8 on q and v. --tokens: ids as little-endian int32,
 cut into blocks here; --train_file: text, through run_clm's processing (datasets), which is what a user waits for.
 seconds_per_step: median of the steps after the first two. tokens_per_second: of all ranks. peak_rss_mb: the largest
 resident set (of rank 0; peak_rss_sum_mb of all ranks). first_step_s: from the start of the process to the end of the
@@ -21,7 +21,7 @@ import time
 import warnings
 from pathlib import Path
 
-SHAPES = {"small": (128, 8), "124m": (256, 4)}  # block, batch of a rank
+SHAPES = {"small": (128, 8), "124m": (256, 4), "lora": (256, 4)}  # block, batch of a rank
 
 
 def process_start():
@@ -105,6 +105,11 @@ def main():
             save_strategy="steps" if options.save_steps else "no", save_steps=options.save_steps or 500,
             ddp_backend="gloo" if options.ranks > 1 else None)
         model = AutoModelForCausalLM.from_pretrained(options.dir, dtype=torch.float32)
+        if options.model == "lora":
+            from peft import LoraConfig, get_peft_model
+
+            model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"],
+                                                     task_type="CAUSAL_LM"))
         if options.tokens:
             ids = torch.from_file(str(options.tokens), dtype=torch.int32, size=options.tokens.stat().st_size // 4).long()
             rows = ids[: len(ids) // block * block].view(-1, block)
