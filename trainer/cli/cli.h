@@ -21,6 +21,7 @@ typedef struct Command {
 
 #define COMMANDS(COMMAND) /* sorted */ \
     COMMAND(args)                      \
+    COMMAND(convert)                   \
     COMMAND(env)                       \
     COMMAND(eval)                      \
     COMMAND(help)                      \

@@ -14,7 +14,6 @@ static const struct {
 } absent[] = {
     {"card", "write README.md of the model yourself"},
     {"chat", "use `hone pipeline text-generation`"},
-    {"convert", "give a directory in the Hugging Face format"},
     {"estimate", "start the run with max_steps: 1 and watch its memory"},
     {"predict", "use `hone pipeline`"},
     {"pull", "download the model's directory yourself"},

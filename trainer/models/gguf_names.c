@@ -81,33 +81,33 @@ bool model_gguf_tensor(const ModelGguf *names, const char *parameter, char *out,
     return false;
 }
 
-#define DECODER_TENSORS(q_change, k_change)                                          \
-    {"model.embed_tokens", "token_embd"},                                            \
-    {"model.layers.%.input_layernorm", "blk.%.attn_norm"},                           \
-    {"model.layers.%.self_attn.q_proj", "blk.%.attn_q", q_change},                   \
-    {"model.layers.%.self_attn.k_proj", "blk.%.attn_k", k_change},                   \
-    {"model.layers.%.self_attn.v_proj", "blk.%.attn_v"},                             \
-    {"model.layers.%.self_attn.o_proj", "blk.%.attn_output"},                        \
-    {"model.layers.%.self_attn.q_norm", "blk.%.attn_q_norm"},                        \
-    {"model.layers.%.self_attn.k_norm", "blk.%.attn_k_norm"},                        \
-    {"model.layers.%.post_attention_layernorm", "blk.%.ffn_norm"},                   \
-    {"model.layers.%.mlp.gate_proj", "blk.%.ffn_gate"},                              \
-    {"model.layers.%.mlp.up_proj", "blk.%.ffn_up"},                                  \
-    {"model.layers.%.mlp.down_proj", "blk.%.ffn_down"},                              \
-    {"model.norm", "output_norm"}, {"lm_head", "output"}, {.model = NULL}
+#define DECODER_TENSORS(q_change, k_change)                                                     \
+    {"model.embed_tokens", "token_embd", GGUF_SAME},                                            \
+    {"model.layers.%.input_layernorm", "blk.%.attn_norm", GGUF_SAME},                           \
+    {"model.layers.%.self_attn.q_proj", "blk.%.attn_q", q_change},                              \
+    {"model.layers.%.self_attn.k_proj", "blk.%.attn_k", k_change},                              \
+    {"model.layers.%.self_attn.v_proj", "blk.%.attn_v", GGUF_SAME},                             \
+    {"model.layers.%.self_attn.o_proj", "blk.%.attn_output", GGUF_SAME},                        \
+    {"model.layers.%.self_attn.q_norm", "blk.%.attn_q_norm", GGUF_SAME},                        \
+    {"model.layers.%.self_attn.k_norm", "blk.%.attn_k_norm", GGUF_SAME},                        \
+    {"model.layers.%.post_attention_layernorm", "blk.%.ffn_norm", GGUF_SAME},                   \
+    {"model.layers.%.mlp.gate_proj", "blk.%.ffn_gate", GGUF_SAME},                              \
+    {"model.layers.%.mlp.up_proj", "blk.%.ffn_up", GGUF_SAME},                                  \
+    {"model.layers.%.mlp.down_proj", "blk.%.ffn_down", GGUF_SAME},                              \
+    {"model.norm", "output_norm", GGUF_SAME}, {"lm_head", "output", GGUF_SAME}, {.model = NULL}
 
 const GgufTensorName decoder_gguf_tensors[] = {DECODER_TENSORS(GGUF_SAME, GGUF_SAME)};
 const GgufTensorName llama_gguf_tensors[] = {DECODER_TENSORS(GGUF_PAIRED_Q, GGUF_PAIRED_KV)};
 
 const GgufKey decoder_gguf_keys[] = {
-    {"max_position_embeddings", "context_length", GGUF_KEY_INT},
-    {"hidden_size", "embedding_length", GGUF_KEY_INT},
-    {"num_hidden_layers", "block_count", GGUF_KEY_INT},
-    {"intermediate_size", "feed_forward_length", GGUF_KEY_INT},
-    {"num_attention_heads", "attention.head_count", GGUF_KEY_INT},
+    {.config = "max_position_embeddings", .gguf = "context_length", .type = GGUF_KEY_INT},
+    {.config = "hidden_size", .gguf = "embedding_length", .type = GGUF_KEY_INT},
+    {.config = "num_hidden_layers", .gguf = "block_count", .type = GGUF_KEY_INT},
+    {.config = "intermediate_size", .gguf = "feed_forward_length", .type = GGUF_KEY_INT},
+    {.config = "num_attention_heads", .gguf = "attention.head_count", .type = GGUF_KEY_INT},
     {"num_key_value_heads", "attention.head_count_kv", GGUF_KEY_INT, .optional = true,
      .same_as = "num_attention_heads"},
     {"head_dim", "attention.key_length", GGUF_KEY_INT, .optional = true},
-    {"rms_norm_eps", "attention.layer_norm_rms_epsilon", GGUF_KEY_REAL},
+    {.config = "rms_norm_eps", .gguf = "attention.layer_norm_rms_epsilon", .type = GGUF_KEY_REAL},
     {.config = NULL},
 };

@@ -195,26 +195,26 @@ const ModelType model_gpt2 = {
 };
 
 static const GgufTensorName gguf_tensors[] = {
-    {"transformer.wte", "token_embd"},
-    {"transformer.wpe", "position_embd"},
-    {"transformer.h.%.ln_1", "blk.%.attn_norm"},
+    {"transformer.wte", "token_embd", GGUF_SAME},
+    {"transformer.wpe", "position_embd", GGUF_SAME},
+    {"transformer.h.%.ln_1", "blk.%.attn_norm", GGUF_SAME},
     {"transformer.h.%.attn.c_attn", "blk.%.attn_qkv", GGUF_TRANSPOSED},
     {"transformer.h.%.attn.c_proj", "blk.%.attn_output", GGUF_TRANSPOSED},
-    {"transformer.h.%.ln_2", "blk.%.ffn_norm"},
+    {"transformer.h.%.ln_2", "blk.%.ffn_norm", GGUF_SAME},
     {"transformer.h.%.mlp.c_fc", "blk.%.ffn_up", GGUF_TRANSPOSED},
     {"transformer.h.%.mlp.c_proj", "blk.%.ffn_down", GGUF_TRANSPOSED},
-    {"transformer.ln_f", "output_norm"},
-    {"lm_head", "output"},
+    {"transformer.ln_f", "output_norm", GGUF_SAME},
+    {"lm_head", "output", GGUF_SAME},
     {.model = NULL},
 };
 
 static const GgufKey gguf_keys[] = {
-    {"n_positions", "context_length", GGUF_KEY_INT},
-    {"n_embd", "embedding_length", GGUF_KEY_INT},
-    {"n_layer", "block_count", GGUF_KEY_INT},
+    {.config = "n_positions", .gguf = "context_length", .type = GGUF_KEY_INT},
+    {.config = "n_embd", .gguf = "embedding_length", .type = GGUF_KEY_INT},
+    {.config = "n_layer", .gguf = "block_count", .type = GGUF_KEY_INT},
     {"n_inner", "feed_forward_length", GGUF_KEY_INT, .optional = true, .same_as = "n_embd", .times = 4},
-    {"n_head", "attention.head_count", GGUF_KEY_INT},
-    {"layer_norm_epsilon", "attention.layer_norm_epsilon", GGUF_KEY_REAL},
+    {.config = "n_head", .gguf = "attention.head_count", .type = GGUF_KEY_INT},
+    {.config = "layer_norm_epsilon", .gguf = "attention.layer_norm_epsilon", .type = GGUF_KEY_REAL},
     {.config = NULL},
 };
 
