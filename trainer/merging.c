@@ -210,7 +210,7 @@ Status merge_run(const MergeRequest *r, MergeResult *out)
     Machine machine = {0};
     Opened before = {0}, after = {0};
     CheckpointStore *store = NULL;
-    Dtype dtype;
+    Dtype dtype = DTYPE_COUNT;
     *out = (MergeResult){0};
     TRY(file_dtype(r, &dtype));
     TRY(group_open(&machine.group));

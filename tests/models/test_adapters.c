@@ -26,13 +26,55 @@ static void pefts_adapters_give_its_logits_and_gradients(void **state)
     check_adapted("llama_grouped", "llama_qv", ISA_BASE, 1e-5);
 }
 
+static void open_case_as(TestModel *m, const char *model_name, const char *adapter_name, Dtype as)
+{
+    char model[512], adapter[512];
+    const char *adapters[] = {adapter};
+    snprintf(model, sizeof model, FIXTURES "/models/%s", model_name);
+    snprintf(adapter, sizeof adapter, FIXTURES "/adapters/%s", adapter_name);
+    test_model_open_adapted(m, model, adapters, 1, as, isa_detect(), 2);
+}
+
+/* A frozen weight is never widened as a whole, and computes as if it had been: the same bits as from a copy in f32. */
+static void frozen_weights_of_fewer_bits_compute_as_their_float32_copies(void **state)
+{
+    (void)state;
+    static const struct { const char *model; Dtype dtype; } files[] = {{"gpt2_bf16", DTYPE_BF16},
+                                                                       {"gpt2_f16", DTYPE_F16}};
+    int32_t ids[20], cu[] = {0, 9, 20};
+    for (int i = 0; i < 20; i++) ids[i] = 37 * i % 320;
+    for (size_t i = 0; i < 2; i++) {
+        TestModel own, wide;
+        open_case_as(&own, files[i].model, "gpt2_fc", DTYPE_COUNT);
+        open_case_as(&wide, files[i].model, "gpt2_fc", DTYPE_F32);
+        assert_int_equal(own.model->head->value.dtype, files[i].dtype);
+        assert_int_equal(wide.model->head->value.dtype, DTYPE_F32);
+        Batch b = test_batch(ids, cu, 2);
+        double loss[2];
+        TestModel *both[] = {&own, &wide};
+        for (int j = 0; j < 2; j++) {
+            parameters_begin_update(&both[j]->model->params);
+            tape_begin(&both[j]->tape, TAPE_TRAIN, &b, 0);
+            loss[j] = golden_loss(both[j], &b, 0);
+        }
+        assert_true(loss[0] == loss[1]);
+        for (size_t j = 0; j < own.model->params.num_trained; j++) {
+            const Parameter *p = own.model->params.trained[j], *q = wide.model->params.trained[j];
+            assert_memory_equal(p->value.grad, q->value.grad, (size_t)p->count * sizeof(float));
+        }
+        test_batch_free(&b);
+        test_model_close(&own);
+        test_model_close(&wide);
+    }
+}
+
 static void open_case(TestModel *m, size_t i)
 {
     char model[512], adapter[512];
     const char *adapters[] = {adapter};
     snprintf(model, sizeof model, FIXTURES "/models/%s", cases[i].model);
     snprintf(adapter, sizeof adapter, FIXTURES "/adapters/%s", cases[i].adapter);
-    test_model_open_adapted(m, model, adapters, 1, isa_detect(), 1);
+    test_model_open_adapted(m, model, adapters, 1, DTYPE_COUNT, isa_detect(), 1);
 }
 
 static void frozen_weights_have_no_place_in_the_flat_arrays(void **state)
@@ -196,6 +238,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pefts_adapters_give_its_logits_and_gradients),
         cmocka_unit_test(frozen_weights_have_no_place_in_the_flat_arrays),
+        cmocka_unit_test(frozen_weights_of_fewer_bits_compute_as_their_float32_copies),
         cmocka_unit_test(configs_are_written_as_peft_writes_them),
         cmocka_unit_test(configs_that_hone_cannot_honour_are_refused_by_name),
         cmocka_unit_test(what_the_model_has_no_place_for_is_refused),

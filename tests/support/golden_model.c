@@ -29,7 +29,7 @@ static float *read_f32(const Safetensors *s, const char *name, int64_t *n)
     return out;
 }
 
-static double loss_of(TestModel *m, const Batch *b, float smoothing)
+double golden_loss(TestModel *m, const Batch *b, float smoothing)
 {
     LossSpec spec = {
         .scale = 1.0f / (float)b->targets, .smoothing = smoothing, .softcap = m->model->logit_softcap};
@@ -84,12 +84,12 @@ static void check_opened(TestModel *m, const char *path, const char *what, doubl
 
     want = read_f32(golden, "loss", &n);
     tape_begin(&m->tape, TAPE_EVAL, &b, 0);
-    assert_true(fabs(loss_of(m, &b, 0) - (double)want[0]) < 1e-5);
+    assert_true(fabs(golden_loss(m, &b, 0) - (double)want[0]) < 1e-5);
     for (int checkpointing = 0; checkpointing < 2; checkpointing++) {
         m->tape.checkpointing = checkpointing;
         parameters_begin_update(&m->model->params);
         tape_begin(&m->tape, TAPE_TRAIN, &b, 0);
-        assert_true(fabs(loss_of(m, &b, 0) - (double)want[0]) < 1e-5);
+        assert_true(fabs(golden_loss(m, &b, 0) - (double)want[0]) < 1e-5);
         snprintf(first, sizeof first, "grad.%s", m->model->params.list[0]->spec.name);
         if (m->arena || safetensors_find(golden, first)) check_gradients(m, golden, "grad");
     }
@@ -98,7 +98,7 @@ static void check_opened(TestModel *m, const char *path, const char *what, doubl
         want = read_f32(golden, "smoothed.loss", &n);
         parameters_begin_update(&m->model->params);
         tape_begin(&m->tape, TAPE_TRAIN, &b, 0);
-        assert_true(fabs(loss_of(m, &b, 0.1f) - (double)want[0]) < 1e-5);
+        assert_true(fabs(golden_loss(m, &b, 0.1f) - (double)want[0]) < 1e-5);
         check_gradients(m, golden, "smoothed.grad");
         free(want);
     }
@@ -124,7 +124,7 @@ void check_adapted(const char *dir, const char *adapter, unsigned isa, double to
     TestModel m;
     snprintf(path, sizeof path, FIXTURES "/models/%s", dir);
     snprintf(adapter_path, sizeof adapter_path, FIXTURES "/adapters/%s", adapter);
-    test_model_open_adapted(&m, path, adapters, 1, isa, 2);
+    test_model_open_adapted(&m, path, adapters, 1, DTYPE_COUNT, isa, 2);
     snprintf(path, sizeof path, FIXTURES "/adapters/%s/golden.safetensors", adapter);
     check_opened(&m, path, adapter, tolerance);
     test_model_close(&m);

@@ -9,6 +9,8 @@
  * config.json; NULL. */
 void check_model(const char *dir, const char *golden_dir, const char *config, unsigned isa, double tolerance);
 
+/* The mean loss of a batch on the tape, which has begun; with its gradients where the tape wants them. */
+double golden_loss(TestModel *m, const Batch *b, float smoothing);
 /* A model of tests/fixtures/models with an adapter of tests/fixtures/adapters: the gradients are those of what trains.
  */
 void check_adapted(const char *dir, const char *adapter, unsigned isa, double tolerance);

@@ -47,8 +47,8 @@ void test_model_open(TestModel *m, const char *path, unsigned isa, int threads)
     test_model_open_as(m, path, NULL, isa, threads);
 }
 
-void test_model_open_adapted(TestModel *m, const char *path, const char *const *adapters, int count, unsigned isa,
-                             int threads)
+void test_model_open_adapted(TestModel *m, const char *path, const char *const *adapters, int count, Dtype as,
+                             unsigned isa, int threads)
 {
     cJSON *config;
     LoraSet *set;
@@ -58,7 +58,7 @@ void test_model_open_adapted(TestModel *m, const char *path, const char *const *
     assert_ok(model_config_read(path, &config));
     assert_ok(model_new_adapted(config, path, set, &m->model));
     bind(m, isa, threads);
-    assert_ok(model_freeze(m->model, kernels_cpu(isa), m->stream, path, DTYPE_COUNT));
+    assert_ok(model_freeze(m->model, kernels_cpu(isa), m->stream, path, as));
     assert_ok(model_load(m->model, path));
 }
 

@@ -16,9 +16,10 @@ typedef struct TestModel {
 void test_model_open(TestModel *m, const char *path, unsigned isa, int threads);
 /* With another config than config.json: a file beside it; NULL. */
 void test_model_open_as(TestModel *m, const char *path, const char *config_file, unsigned isa, int threads);
-/* With adapters beside its layers; only what trains has gradients. */
-void test_model_open_adapted(TestModel *m, const char *path, const char *const *adapters, int count, unsigned isa,
-                             int threads);
+/* With adapters beside its layers; only what trains has gradients. as: the dtype of frozen matrices; DTYPE_COUNT: the
+ * file's. */
+void test_model_open_adapted(TestModel *m, const char *path, const char *const *adapters, int count, Dtype as,
+                             unsigned isa, int threads);
 /* From a config's text, with weights drawn from `seed`. */
 void test_model_draw(TestModel *m, const char *config, uint64_t seed, unsigned isa, int threads);
 void test_model_close(TestModel *m);
