@@ -8,6 +8,8 @@ Trains a few steps from fixtures with HONE into DIRECTORY, then
   with transformers too: from_pretrained of the result and of every checkpoint-N finds no tensor missing, unexpected or of another
     shape, and has hone's logits; AutoTokenizer opens the directory; models that save_pretrained wrote (shards, bf16, f16, an untied
     head) have the same logits in hone, and hone's shards in transformers.
+  with peft too: it opens the adapters that hone trained, without a tensor missing or left over, and their logits are those of the
+    model that `hone merge` makes.
 Prints a line a check; status 1 when one fails. Any version of the libraries will do.
 """
 import importlib.util
@@ -153,6 +155,30 @@ def check_reverse(tokens):
         same(f"{directory.name}, as hone loads it", hone_logits(directory), their_logits(again, tokens))
 
 
+def check_adapter(model, name, tokens, *options):
+    """peft opens what hone trained."""
+    import torch
+    from peft import PeftModel
+    from safetensors import safe_open
+    from transformers import AutoModelForCausalLM
+
+    out, base = train(model, name, "--use_peft", *options), FIXTURES / "models" / model
+    for directory in (out, *sorted(out.glob("checkpoint-*"))):
+        merged = WORK / f"{name}_{directory.name}_merged"
+        run(HONE, "merge", "--model", base, "--adapter", directory, "--output", merged)
+        adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), directory)
+        kept = adapted.state_dict()
+        with safe_open(directory / "adapter_model.safetensors", "pt") as f:
+            def place(key):
+                head, part = key.rsplit(".", 1)
+                return next((k for k in (f"{head}.default.{part}", f"{head}.modules_to_save.default.{part}") if k in kept), None)
+
+            wrong = [key for key in f.keys() if place(key) is None or not torch.equal(kept[place(key)], f.get_tensor(key))]
+            check(f"{directory.relative_to(WORK)}: peft takes every tensor", not wrong, str(wrong[:3]))
+        same(f"{directory.relative_to(WORK)}, merged", hone_logits(merged), their_logits(adapted, tokens))
+        check_tokenizer(directory, base)
+
+
 def main():
     WORK.mkdir(parents=True, exist_ok=True)
     tokens = write_tokens()
@@ -178,6 +204,14 @@ def main():
     check("ours_sharded: several files", len(list(shards.glob("model-*.safetensors"))) > 1)
     check_loading(shards, tokens)
     check_reverse(tokens)
+    if importlib.util.find_spec("peft") is None:
+        print("peft is not installed: its part is left out")
+        return 1 if failed else 0
+    check_adapter("gpt2_tiny", "lora_gpt2", tokens, "--lora_target_modules", "c_attn,mlp.c_proj", "--lora_r", 3)
+    check_adapter("llama_grouped", "lora_llama", tokens, "--lora_target_modules", "all-linear", "--use_rslora",
+                  "--learning_rate", "1e-2")
+    check_adapter("llama_biases_linear", "lora_head", tokens, "--lora_modules_to_save", "lm_head,embed_tokens",
+                  "--peft_config", '{"rank_pattern": {"layers.1.self_attn.q_proj": 2}}')
     return 1 if failed else 0
 
 
