@@ -175,10 +175,10 @@ static void the_assistants_turns_are_learned_alone(void **state)
     SftSource s = sft_source();
     Text text = {0};
     s.assistant_only = true;
-    sft_write("a.jsonl", CHAT(M("system", "Be kind.") "," M("user", "Hi") "," M("assistant", "Ho 1") "," M("user", "?") ","
+    sft_write("a.jsonl", CHAT(M("system", "B\\u00e9 kind \\ud83d\\ude00.") "," M("user", "Hi") "," M("assistant", "Ho \\u00e9") "," M("user", "?") ","
                               M("assistant", "Ha\\u00e9 \\ud83d\\ude00")));
     Dataset *d = sft_opened(&s);
-    assert_string_equal(sft_learned(d, 0, &text), "Ho 1<|im_end|>\nHa\xc3\xa9 \xf0\x9f\x98\x80<|im_end|>\n");
+    assert_string_equal(sft_learned(d, 0, &text), "Ho \xc3\xa9<|im_end|>\nHa\xc3\xa9 \xf0\x9f\x98\x80<|im_end|>\n");
     dataset_free(d);
     text_free(&text);
 }
