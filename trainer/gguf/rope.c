@@ -271,15 +271,17 @@ Status gguf_rope_write(const cJSON *config, const char *where, const char *archi
     Status st = OK;
     char key[KEY];
     const cJSON *rope = cJSON_GetObjectItemCaseSensitive(config, "rope_scaling");
-    const char *type, *old;
+    const char *type = "default", *old;
     double theta, factor, original;
     int64_t positions;
     if (!cJSON_IsObject(rope)) rope = cJSON_GetObjectItemCaseSensitive(config, "rope_parameters");
     if (!cJSON_IsObject(rope)) rope = config; /* which has no rope_type */
     TRY(json_real_or(config, where, "rope_theta", 10000, &theta));
     TRY(json_real_or(rope, where, "rope_theta", theta, &theta));
-    TRY(json_string_or(rope == config ? NULL : rope, where, "type", "default", &old));
-    TRY(json_string_or(rope == config ? NULL : rope, where, "rope_type", old, &type));
+    if (rope != config) {
+        TRY(json_string_or(rope, where, "type", type, &old));
+        TRY(json_string_or(rope, where, "rope_type", old, &type));
+    }
     TRY(json_int(config, where, "max_position_embeddings", &positions));
     TRY(json_real_or(rope, where, "original_max_position_embeddings", (double)positions, &original));
     TRY(json_real_or(config, where, "original_max_position_embeddings", original, &original));

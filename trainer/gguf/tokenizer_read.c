@@ -145,14 +145,17 @@ static Status derive_merges(const Gguf *g, const ModelGguf *names, Arena *arena,
     Status st = OK;
     const GgufValue *scores;
     float *by;
+    unsigned char *types;
     GgufMerge *merges;
     size_t count;
     TRY(gguf_real_array(g, "tokenizer.ggml.scores", &scores));
     if (!names->spaces_apart && (!scores || scores->count != v->count))
         RAISE(FORMAT, "%s: a tokenizer of SentencePiece's needs a score for each token", gguf_path(g));
     TRY_NEW(arena, by, v->count);
+    TRY_NEW(arena, types, v->count);
+    for (size_t i = 0; i < v->count; i++) types[i] = v->apart[i] ? GGUF_CONTROL : v->types[i];
     for (size_t i = 0; i < v->count; i++) by[i] = names->spaces_apart ? -(float)i : gguf_real_item(scores, i);
-    TRY(gguf_merges_of(arena, gguf_path(g), v->texts, v->types, by, v->count, &merges, &count));
+    TRY(gguf_merges_of(arena, gguf_path(g), v->texts, types, by, v->count, &merges, &count));
     for (size_t i = 0; i < count; i++) {
         GgufString left = v->texts[merges[i].left], right = v->texts[merges[i].right];
         add_merge(t, i, left.data, left.size, right.data, right.size);

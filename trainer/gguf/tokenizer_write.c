@@ -62,19 +62,21 @@ static bool is_byte(const char *text)
 
 static Status take_added(const Source *s, Tokens *t)
 {
-    static const char *const flags[] = {"lstrip", "rstrip", "single_word"};
+    static const char *const flags[] = {"lstrip", "rstrip", "single_word", "normalized"};
     Status st = OK;
     const cJSON *added = member(s->json, "added_tokens"), *item;
+    const cJSON *normalizer = member(s->json, "normalizer");
     bool warned = false;
+    int kinds = normalizer && !cJSON_IsNull(normalizer) && !s->sentencepiece ? 4 : 3;
     cJSON_ArrayForEach(item, added)
     {
         const char *text;
         TRY(json_string(item, s->where, "content", &text));
         TRY(put_token(s, t, text, member(item, "id"),
                       cJSON_IsTrue(member(item, "special")) ? GGUF_CONTROL : GGUF_USER_DEFINED));
-        for (int i = 0; i < 3 && !warned; i++)
+        for (int i = 0; i < kinds && !warned; i++)
             if (cJSON_IsTrue(member(item, flags[i]))) {
-                log_warning("%s: GGUF has no place for %s of the added token `%.60s`", s->where, flags[i], text);
+                log_warning("%s: GGUF has no place for `%s` of the added token `%.60s`", s->where, flags[i], text);
                 warned = true;
             }
     }
@@ -142,15 +144,15 @@ done:
     return st;
 }
 
-/* Which tokens stand before and after every text. */
-static void find_added(const cJSON *post, bool *bos, bool *eos)
+/* Which tokens stand before and after every text; NULL: none. */
+static void find_added(const cJSON *post, const cJSON **bos, const cJSON **eos)
 {
     const cJSON *item, *single = member(post, "single");
     if (is_called(post, "Sequence")) {
         cJSON_ArrayForEach(item, member(post, "processors")) find_added(item, bos, eos);
     } else if (is_called(post, "TemplateProcessing") && cJSON_GetArraySize(single) > 0) {
-        *bos = member(single->child, "SpecialToken") != NULL;
-        *eos = member(cJSON_GetArrayItem(single, cJSON_GetArraySize(single) - 1), "SpecialToken") != NULL;
+        *bos = member(member(single->child, "SpecialToken"), "id");
+        *eos = member(member(cJSON_GetArrayItem(single, cJSON_GetArraySize(single) - 1), "SpecialToken"), "id");
     }
 }
 
@@ -179,9 +181,12 @@ static void put_ids(const Source *s, const Tokens *t, const cJSON *config, GgufW
     static const char *const ends[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
     int64_t eos = -1;
     int more = 0;
-    bool adds_bos = false, adds_eos = false;
+    const cJSON *added[2] = {NULL, NULL};
+    find_added(member(s->json, "post_processor"), &added[0], &added[1]);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         int64_t id = id_of(s, t, config, names[i][0], names[i][1]);
+        if (i < 2 && cJSON_IsString(added[i])) /* what is added in fact wins over what a config calls it */
+            id = string_map_find(&t->ids, added[i]->valuestring, strlen(added[i]->valuestring));
         if (i == 1) eos = id;
         if (id >= 0) gguf_put_int(w, names[i][2], id);
     }
@@ -190,9 +195,8 @@ static void put_ids(const Source *s, const Tokens *t, const cJSON *config, GgufW
         cJSON_ArrayForEach(item, list)
             if (cJSON_IsNumber(item) && item->valuedouble >= 0 && (int64_t)item->valuedouble != eos && more < 2)
                 gguf_put_int(w, ends[more++], (int64_t)item->valuedouble);
-    find_added(member(s->json, "post_processor"), &adds_bos, &adds_eos);
-    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", adds_bos);
-    gguf_put_bool(w, "tokenizer.ggml.add_eos_token", adds_eos);
+    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", cJSON_IsString(added[0]));
+    gguf_put_bool(w, "tokenizer.ggml.add_eos_token", cJSON_IsString(added[1]));
 }
 
 static Status put_templates(const Source *s, const char *dir, GgufWriter *w)
