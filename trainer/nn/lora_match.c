@@ -85,19 +85,23 @@ static bool is_excluded(const LoraConfig *c, const char *module, Status *st)
     return false;
 }
 
+static bool is_named(LoraNames names, const char *module, bool *used)
+{
+    bool found = false;
+    for (int i = 0; i < names.count; i++) {
+        if (!lora_ends(module, names.items[i])) continue;
+        found = true;
+        if (used) used[i] = true;
+    }
+    return found;
+}
+
 bool lora_targets(const LoraConfig *c, LoraNames usual, const char *module, bool *used, Status *st)
 {
+    bool named = c->targets.count ? is_named(c->targets, module, used) : is_named(usual, module, NULL);
     if (is_excluded(c, module, st) || lora_config_saves(c, module, NULL) || *st) return false;
-    if (c->all_linear) return is_in_layers(c, module);
     if (c->target_pattern) return lora_matches("", c->target_pattern, module, st);
-    LoraNames targets = c->targets.count ? c->targets : usual;
-    bool found = false;
-    for (int i = 0; i < targets.count; i++) {
-        if (!lora_ends(module, targets.items[i])) continue;
-        found = true;
-        if (used && c->targets.count) used[i] = true;
-    }
-    return found && is_in_layers(c, module);
+    return (c->all_linear || named) && is_in_layers(c, module);
 }
 
 bool lora_config_saves(const LoraConfig *c, const char *module, bool *used)
