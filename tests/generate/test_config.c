@@ -12,13 +12,15 @@
 #include "tests/generate/generate_test.h"
 
 static GenerationConfig config;
+static Arena *arena;
 
 static Status resolve(const char *call, const char *model, bool pipeline)
 {
     cJSON *c = NULL, *m = NULL;
     if (call) assert_ok(json_parse(call, strlen(call), "call", &c));
     if (model) assert_ok(json_parse(model, strlen(model), "model", &m));
-    Status st = generation_config_resolve(c, m, "DIR/generation_config.json", pipeline, &config);
+    Status st = generation_config_resolve(c, m, "DIR/generation_config.json", pipeline ? DEFAULTS_PIPELINE : DEFAULTS_LIBRARY, arena,
+                                          &config);
     cJSON_Delete(c);
     cJSON_Delete(m);
     return st;
@@ -36,23 +38,23 @@ static void the_call_wins_then_the_model_then_the_pipeline_then_the_library(void
     assert_true(!config.do_sample && config.temperature == 1 && config.top_k == 50 && config.top_p == 1 &&
                 config.repetition_penalty == 1);
     assert_true(config.max_new_tokens == -1 && config.max_length == -1 && config.num_return_sequences == 1 &&
-                config.eos_count == 0);
+                config.eos_token_id.count == 0);
     assert_ok(resolve(NULL, NULL, true)); /* the pipeline's */
     assert_true(config.do_sample && config.temperature == 0.7 && config.top_k == 50 && config.max_new_tokens == 256);
     assert_ok(
         resolve(NULL, "{\"do_sample\": false, \"temperature\": 0.5, \"top_k\": 7, \"eos_token_id\": [3, 4]}", true));
     assert_true(!config.do_sample && config.temperature == 0.5 && config.top_k == 7 && config.max_new_tokens == 256);
-    assert_true(config.eos_count == 2 && config.eos_token_id[1] == 4);
+    assert_true(config.eos_token_id.count == 2 && config.eos_token_id.ids[1] == 4);
     assert_ok(resolve("{\"temperature\": 0.25, \"eos_token_id\": 9}",
                       "{\"temperature\": 0.5, \"top_p\": 0.9, \"eos_token_id\": [3, 4]}", true));
-    assert_true(config.temperature == 0.25 && config.top_p == 0.9 && config.eos_count == 1 &&
-                config.eos_token_id[0] == 9);
+    assert_true(config.temperature == 0.25 && config.top_p == 0.9 && config.eos_token_id.count == 1 &&
+                config.eos_token_id.ids[0] == 9);
     assert_ok(resolve(NULL, "{\"temperature\": null, \"_from_model_config\": true, \"use_cache\": false, \"own\": [1]}",
                       true)); /* null is absent */
     assert_true(config.temperature == 0.7);
     assert_ok(resolve("{\"top_k\": null, \"eos_token_id\": null, \"min_p\": null}",
                       "{\"top_k\": 7, \"eos_token_id\": 3, \"min_p\": 0.1}", true)); /* off */
-    assert_true(config.top_k == 0 && config.eos_count == 0 && config.min_p == 0);
+    assert_true(config.top_k == 0 && config.eos_token_id.count == 0 && config.min_p == 0);
 }
 
 static void a_length_that_is_set_replaces_the_default_number_of_tokens(void **state)
@@ -77,15 +79,16 @@ static void what_would_change_the_result_is_refused_by_name(void **state)
     told("give --num_beams 1");
     assert_ok(resolve("{\"num_beams\": 1}", "{\"num_beams\": 4}", true));
     assert_int_equal(resolve("{\"num_beams\": 2}", NULL, true), STATUS_USAGE);
-    assert_int_equal(resolve(NULL, "{\"bad_words_ids\": [[3]]}", true), STATUS_UNSUPPORTED);
-    told("--bad_words_ids null");
-    assert_ok(resolve("{\"bad_words_ids\": null}", "{\"bad_words_ids\": [[3]]}", true));
+    assert_int_equal(resolve(NULL, "{\"force_words_ids\": [[3]]}", true), STATUS_UNSUPPORTED);
+    told("--force_words_ids null");
+    assert_ok(resolve("{\"force_words_ids\": null}", "{\"force_words_ids\": [[3]]}", true));
+    assert_ok(resolve(NULL, "{\"bad_words_ids\": [[3], [4, 5]], \"typical_p\": 0.9, \"stop_strings\": \"x\"}", true));
+    assert_true(config.typical_p == 0.9);
     assert_ok(resolve(NULL,
                       "{\"num_beams\": 1, \"typical_p\": 1.0, \"bad_words_ids\": [], \"guidance_scale\": null, "
                       "\"remove_invalid_values\": false}",
                       true));
-    assert_int_equal(resolve(NULL, "{\"typical_p\": 0.9}", true), STATUS_UNSUPPORTED);
-    assert_int_equal(resolve(NULL, "{\"stop_strings\": \"x\"}", true), STATUS_UNSUPPORTED);
+    assert_int_equal(resolve(NULL, "{\"guidance_scale\": 2.0}", true), STATUS_UNSUPPORTED);
     assert_int_equal(resolve("{\"do_sample\": false, \"num_return_sequences\": 2}", NULL, true), STATUS_USAGE);
     told("do_sample");
 }
@@ -106,7 +109,9 @@ static void wrong_types_and_values_are_named(void **state)
         {"{\"eos_token_id\": -7}", "eos_token_id must be"},
         {"{\"eos_token_id\": {}}", "eos_token_id must be"},
         {"{\"eos_token_id\": 3e9}", "eos_token_id must be"},
-        {"{\"eos_token_id\": [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}", "17 ids"},
+        {"{\"bad_words_ids\": [3]}", "bad_words_ids must be"},
+        {"{\"stop_strings\": [1]}", "stop_strings must be"},
+        {"{\"typical_p\": 2}", "typical_p must be"},
         {"{\"repetition_penalty\": 0}", "repetition_penalty must be a number above 0"},
         {"{\"max_new_tokens\": 0}", "max_new_tokens must be an integer, 1 or more"},
         {"{\"no_repeat_ngram_size\": NaN}", "no_repeat_ngram_size must be"},
@@ -127,7 +132,7 @@ static void wrong_types_and_values_are_named(void **state)
                      STATUS_FORMAT);
     told("set do_sample to false");
     assert_ok(resolve(NULL, "{\"pad_token_id\": -1, \"eos_token_id\": -1}", true)); /* "none" in old files */
-    assert_int_equal(config.eos_count, 0);
+    assert_int_equal(config.eos_token_id.count, 0);
 }
 
 static void arguments_are_read_by_their_type(void **state)
@@ -141,9 +146,9 @@ static void arguments_are_read_by_their_type(void **state)
     assert_ok(generation_settings_put(call, "eos_token_id", "[5, 6]"));
     assert_ok(generation_settings_put(call, "num_beams", "1"));
     assert_ok(generation_settings_put(call, "bad_words_ids", "None"));
-    assert_ok(generation_config_resolve(call, NULL, "", false, &config));
-    assert_true(config.top_k == 6 && config.do_sample && config.temperature == 0.1 && config.eos_count == 2 &&
-                config.eos_token_id[1] == 6);
+    assert_ok(generation_config_resolve(call, NULL, "", DEFAULTS_LIBRARY, arena, &config));
+    assert_true(config.top_k == 6 && config.do_sample && config.temperature == 0.1 && config.eos_token_id.count == 2 &&
+                config.eos_token_id.ids[1] == 6);
     assert_int_equal(generation_settings_put(call, "top_k", "x"), STATUS_USAGE);
     assert_int_equal(generation_settings_put(call, "top_k", ""), STATUS_USAGE);
     assert_int_equal(generation_settings_put(call, "top_q", "1"), STATUS_USAGE);
@@ -173,7 +178,7 @@ static Status read_dir(const char *generation, const char *model, const Tokenize
     write_text("generation_config.json", generation);
     write_text("config.json", model);
     Status st = generation_settings_read(dir, tokenizer, &settings);
-    if (!st) st = generation_config_resolve(NULL, settings, dir, true, &config);
+    if (!st) st = generation_config_resolve(NULL, settings, dir, DEFAULTS_PIPELINE, arena, &config);
     cJSON_Delete(settings);
     return st;
 }
@@ -184,13 +189,13 @@ static void token_ids_come_from_generation_config_then_config_then_the_tokenizer
     (void)state;
     assert_ok(tokenizer_load(FIXTURES "/models/gpt2_tiny", &tokenizer));
     assert_ok(read_dir("{\"eos_token_id\": [1, 2]}", "{\"eos_token_id\": 3, \"bos_token_id\": 4}", tokenizer));
-    assert_true(config.eos_count == 2 && config.eos_token_id[0] == 1 && config.bos_token_id == 4);
+    assert_true(config.eos_token_id.count == 2 && config.eos_token_id.ids[0] == 1 && config.bos_token_id == 4);
     assert_ok(read_dir("{\"eos_token_id\": null}", "{\"eos_token_id\": 3}", tokenizer));
-    assert_true(config.eos_count == 1 && config.eos_token_id[0] == 3 && config.bos_token_id == 319);
+    assert_true(config.eos_token_id.count == 1 && config.eos_token_id.ids[0] == 3 && config.bos_token_id == 319);
     assert_ok(read_dir(NULL, "{}", tokenizer));
-    assert_true(config.eos_count == 1 && config.eos_token_id[0] == 319);
+    assert_true(config.eos_token_id.count == 1 && config.eos_token_id.ids[0] == 319);
     assert_ok(read_dir(NULL, NULL, NULL));
-    assert_true(config.eos_count == 0 && config.bos_token_id == -1);
+    assert_true(config.eos_token_id.count == 0 && config.bos_token_id == -1);
     tokenizer_free(tokenizer);
 }
 
@@ -223,12 +228,13 @@ static void malformed_files_are_errors_that_name_them(void **state)
 static int make_dir(void **state)
 {
     (void)state;
-    return mkdtemp(dir) ? 0 : -1;
+    return arena_new(&arena) || !mkdtemp(dir);
 }
 
 static int remove_dir(void **state)
 {
     (void)state;
+    arena_free(arena);
     return dir_remove(dir);
 }
 

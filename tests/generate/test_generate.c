@@ -28,13 +28,13 @@ static void open_fixture(Fixture *f, int threads)
     static const int lengths[PROMPTS] = {5, 1, 17, 3, 30, 2, 8, 1, 40, 12, 4};
     *f = (Fixture){0};
     test_model_open(&f->m, FIXTURES "/models/gpt2_tiny", isa_detect(), threads);
-    assert_ok(generator_new(f->m.model, kernels_cpu(isa_detect()), f->m.stream, &f->g));
+    assert_ok(generator_new(f->m.model, kernels_cpu(isa_detect()), f->m.stream, NULL, &f->g));
     assert_ok(arena_new(&f->arena));
     for (int p = 0; p < PROMPTS; p++) {
         for (int i = 0; i < lengths[p]; i++) f->ids[p][i] = (int32_t)((uint32_t)(p * 64 + i) * 2654435761u >> 9) % 319;
         f->prompts[p] = (Prompt){f->ids[p], lengths[p]};
     }
-    assert_ok(generation_config_resolve(NULL, NULL, "", true, &f->config));
+    assert_ok(generation_config_resolve(NULL, NULL, "", DEFAULTS_PIPELINE, f->arena, &f->config));
 }
 
 static void close_fixture(Fixture *f)
@@ -54,8 +54,7 @@ static void a_text_does_not_depend_on_batch_or_threads(void **state)
         for (int threads = 1; threads <= 3; threads++) {
             Fixture f;
             open_fixture(&f, threads);
-            f.config.eos_count = 2, f.config.eos_token_id[0] = 60,
-            f.config.eos_token_id[1] = 90; /* some texts end sooner */
+            f.config.eos_token_id = (IdList){(int32_t[]){60, 90}, 2}; /* some texts end sooner */
             f.config.max_new_tokens = 14, f.config.num_return_sequences = answers;
             f.config.repetition_penalty = 1.05;
             static const int sizes[] = {PROMPTS, 1, 4};
@@ -63,7 +62,7 @@ static void a_text_does_not_depend_on_batch_or_threads(void **state)
                 for (int begin = 0; begin < PROMPTS; begin += sizes[s]) {
                     int n = begin + sizes[s] < PROMPTS ? sizes[s] : PROMPTS - begin;
                     GeneratedText *texts;
-                    assert_ok(generate(f.g, &f.config, f.prompts + begin, n, begin, NULL, NULL, f.arena, &texts));
+                    assert_ok(generate(f.g, &f.config, f.prompts + begin, n, begin, NULL, f.arena, &texts));
                     for (int i = 0; i < n * answers; i++) {
                         int at = begin * answers + i;
                         if (threads == 1 && s == 0) {
@@ -89,11 +88,11 @@ static void another_seed_gives_other_texts(void **state)
     (void)state;
     open_fixture(&f, 1);
     f.config.max_new_tokens = 20;
-    assert_ok(generate(f.g, &f.config, f.prompts, 1, 0, NULL, NULL, f.arena, &one));
+    assert_ok(generate(f.g, &f.config, f.prompts, 1, 0, NULL, f.arena, &one));
     f.config.seed++;
-    assert_ok(generate(f.g, &f.config, f.prompts, 1, 0, NULL, NULL, f.arena, &two));
+    assert_ok(generate(f.g, &f.config, f.prompts, 1, 0, NULL, f.arena, &two));
     f.config.seed--;
-    assert_ok(generate(f.g, &f.config, f.prompts, 1, 0, NULL, NULL, f.arena, &again));
+    assert_ok(generate(f.g, &f.config, f.prompts, 1, 0, NULL, f.arena, &again));
     assert_memory_equal(one->ids, again->ids, (size_t)one->count * sizeof *one->ids);
     assert_memory_not_equal(one->ids, two->ids, (size_t)one->count * sizeof *one->ids);
     close_fixture(&f);
@@ -106,13 +105,13 @@ static void texts_end_where_the_model_cannot_read_on(void **state)
     (void)state;
     open_fixture(&f, 1);
     f.config.max_new_tokens = 20;
-    assert_ok(generate(f.g, &f.config, f.prompts + 7, 2, 0, NULL, NULL, f.arena, &texts));
+    assert_ok(generate(f.g, &f.config, f.prompts + 7, 2, 0, NULL, f.arena, &texts));
     assert_true(texts[0].count == 21 && texts[0].prompt == 1 && texts[0].finish == FINISH_LENGTH);
     assert_true(texts[1].count == 48 && texts[1].prompt == 40 && texts[1].finish == FINISH_POSITIONS);
     f.config.max_new_tokens = -1, f.config.max_length = 4;
-    assert_ok(generate(f.g, &f.config, f.prompts + 3, 1, 0, NULL, NULL, f.arena, &texts));
+    assert_ok(generate(f.g, &f.config, f.prompts + 3, 1, 0, NULL, f.arena, &texts));
     assert_true(texts[0].count == 4 && texts[0].finish == FINISH_LENGTH);
-    assert_int_equal(generate(f.g, &f.config, f.prompts + 3, 4, 5, NULL, NULL, f.arena, &texts),
+    assert_int_equal(generate(f.g, &f.config, f.prompts + 3, 4, 5, NULL, f.arena, &texts),
                      STATUS_USAGE); /* 5 tokens in 4 */
     assert_non_null(strstr(status_message(), "text 7 has 30 tokens, and max_length is 4"));
     close_fixture(&f);
@@ -125,16 +124,16 @@ static void prompts_that_cannot_be_read_are_errors(void **state)
     int32_t many[48] = {0}, bad[] = {1, 320}, negative[] = {-1};
     (void)state;
     open_fixture(&f, 1);
-    assert_int_equal(generate(f.g, &f.config, &(Prompt){many, 48}, 1, 0, NULL, NULL, f.arena, &texts), STATUS_USAGE);
+    assert_int_equal(generate(f.g, &f.config, &(Prompt){many, 48}, 1, 0, NULL, f.arena, &texts), STATUS_USAGE);
     assert_non_null(strstr(status_message(), "text 1 has 48 tokens; the model reads 48"));
-    assert_int_equal(generate(f.g, &f.config, &(Prompt){bad, 2}, 1, 2, NULL, NULL, f.arena, &texts), STATUS_FORMAT);
+    assert_int_equal(generate(f.g, &f.config, &(Prompt){bad, 2}, 1, 2, NULL, f.arena, &texts), STATUS_FORMAT);
     assert_non_null(strstr(status_message(), "text 3: token id 320"));
-    assert_int_equal(generate(f.g, &f.config, &(Prompt){negative, 1}, 1, 0, NULL, NULL, f.arena, &texts),
+    assert_int_equal(generate(f.g, &f.config, &(Prompt){negative, 1}, 1, 0, NULL, f.arena, &texts),
                      STATUS_FORMAT);
-    assert_int_equal(generate(f.g, &f.config, &(Prompt){NULL, 0}, 1, 0, NULL, NULL, f.arena, &texts), STATUS_USAGE);
+    assert_int_equal(generate(f.g, &f.config, &(Prompt){NULL, 0}, 1, 0, NULL, f.arena, &texts), STATUS_USAGE);
     assert_non_null(strstr(status_message(), "bos_token_id"));
     f.config.bos_token_id = 319, f.config.max_new_tokens = 3;
-    assert_ok(generate(f.g, &f.config, &(Prompt){NULL, 0}, 1, 0, NULL, NULL, f.arena, &texts));
+    assert_ok(generate(f.g, &f.config, &(Prompt){NULL, 0}, 1, 0, NULL, f.arena, &texts));
     assert_true(texts->prompt == 1 && texts->count == 4 && texts->ids[0] == 319);
     close_fixture(&f);
 }
@@ -156,17 +155,19 @@ static void tokens_are_told_as_they_come_and_the_listener_may_end_a_text(void **
     Fixture f;
     GeneratedText *texts;
     Heard h = {0};
+    const GenerateHooks hooks = {.token = hear, .context = &h};
+    int32_t eos;
     (void)state;
     open_fixture(&f, 2);
     f.config.max_new_tokens = 9;
-    assert_ok(generate(f.g, &f.config, f.prompts, 2, 0, hear, &h, f.arena, &texts));
+    assert_ok(generate(f.g, &f.config, f.prompts, 2, 0, &hooks, f.arena, &texts));
     assert_true(h.count[0] == 4 && h.count[1] == 9);
     assert_true(texts[0].finish == FINISH_CALLER && texts[0].count == 5 + 4 && texts[1].finish == FINISH_LENGTH);
     assert_memory_equal(h.ids[1], texts[1].ids + texts[1].prompt, 9 * sizeof(int32_t));
-    f.config.eos_count = 1, f.config.eos_token_id[0] = h.ids[1][2];
+    eos = h.ids[1][2], f.config.eos_token_id = (IdList){&eos, 1};
     h = (Heard){0};
-    assert_ok(generate(f.g, &f.config, f.prompts, 2, 0, hear, &h, f.arena, &texts));
-    assert_true(texts[1].finish == FINISH_EOS && texts[1].ids[texts[1].count - 1] == f.config.eos_token_id[0]);
+    assert_ok(generate(f.g, &f.config, f.prompts, 2, 0, &hooks, f.arena, &texts));
+    assert_true(texts[1].finish == FINISH_EOS && texts[1].ids[texts[1].count - 1] == eos);
     close_fixture(&f);
 }
 
@@ -177,7 +178,7 @@ static void weights_that_are_no_numbers_are_told(void **state)
     (void)state;
     open_fixture(&f, 1);
     f.m.weights[f.m.model->head->offset + 5] = (float)NAN;
-    assert_int_equal(generate(f.g, &f.config, f.prompts, 1, 0, NULL, NULL, f.arena, &texts), STATUS_NUMERIC);
+    assert_int_equal(generate(f.g, &f.config, f.prompts, 1, 0, NULL, f.arena, &texts), STATUS_NUMERIC);
     assert_non_null(strstr(status_message(), "weights"));
     close_fixture(&f);
 }

@@ -40,14 +40,14 @@ static void check_case(Generator *g, const cJSON *one, bool batch)
     cJSON *model = cJSON_CreateObject(); /* the fixtures' models name their last token */
     if (!cJSON_GetObjectItem(options, "eos_token_id"))
         cJSON_AddNumberToObject(model, "eos_token_id", strstr(what, "oddvocab") ? 388 : 319);
-    assert_ok(generation_config_resolve(options, model, "model", false, &config));
+    assert_ok(generation_config_resolve(options, model, "model", DEFAULTS_LIBRARY, arena, &config));
     for (int i = 0; i < count; i++) prompts[i].ids = integers(cJSON_GetArrayItem(given, i), &prompts[i].count);
     if (batch) {
-        assert_ok(generate(g, &config, prompts, count, 0, NULL, NULL, arena, &texts));
+        assert_ok(generate(g, &config, prompts, count, 0, NULL, arena, &texts));
         for (int i = 0; i < count; i++) check_text(&texts[i], cJSON_GetArrayItem(outputs, i), what);
     } else {
         for (int i = 0; i < count; i++) {
-            assert_ok(generate(g, &config, &prompts[i], 1, i, NULL, NULL, arena, &texts));
+            assert_ok(generate(g, &config, &prompts[i], 1, i, NULL, arena, &texts));
             check_text(texts, cJSON_GetArrayItem(outputs, i), what);
         }
     }
@@ -64,7 +64,7 @@ static void check_model(const cJSON *cases, const char *name, unsigned isa, int 
     int checked = 0;
     snprintf(path, sizeof path, FIXTURES "/models/%s", name);
     test_model_open(&m, path, isa, threads);
-    assert_ok(generator_new(m.model, kernels_cpu(isa), m.stream, &g));
+    assert_ok(generator_new(m.model, kernels_cpu(isa), m.stream, NULL, &g));
     for (const cJSON *one = cases->child; one; one = one->next)
         if (strcmp(member(one, "model")->valuestring, name) == 0) {
             check_case(g, one, false);

@@ -13,6 +13,8 @@
 #include "tests/generate/generate_test.h"
 #include "trainer/generate/logits.h"
 
+enum { MOST = 1000 /* tokens asked for, unless a case says so */ };
+
 /* What the warpers left, as scores: -inf where nothing was. */
 static void spread(Logits *l)
 {
@@ -26,15 +28,17 @@ static void spread(Logits *l)
 static void check_case(const cJSON *one, int number)
 {
     GenerationConfig config;
+    Arena *arena;
     Logits l;
     int64_t length;
     int32_t *ids = integers(member(one, "ids"), &length);
     const cJSON *scores = member(one, "scores"), *want = member(one, "want")->child;
-    assert_ok(generation_config_resolve(member(one, "options"), NULL, "", false, &config));
+    assert_ok(arena_new(&arena));
+    assert_ok(generation_config_resolve(member(one, "options"), NULL, "", DEFAULTS_LIBRARY, arena, &config));
     assert_ok(logits_open(cJSON_GetArraySize(scores), &l));
     float *s = l.scores;
     for (const cJSON *x = scores->child; x; x = x->next) *s++ = (float)x->valuedouble;
-    logits_process(&l, &config, ids, length, (int64_t)member(one, "prompt")->valuedouble);
+    logits_process(&l, &config, &(TextSoFar){ids, length, (int64_t)member(one, "prompt")->valuedouble, MOST});
     if (config.do_sample) {
         logits_warp(&l, &config);
         spread(&l);
@@ -48,6 +52,7 @@ static void check_case(const cJSON *one, int number)
     }
     logits_close(&l);
     free(ids);
+    arena_free(arena);
 }
 
 static void scores_equal_those_of_transformers(void **state)
@@ -70,7 +75,7 @@ static void a_draw_follows_the_softmax(void **state)
     Logits l;
     int32_t ids[] = {1};
     (void)state;
-    assert_ok(generation_config_resolve(NULL, NULL, "", false, &config));
+    assert_ok(generation_config_resolve(NULL, NULL, "", DEFAULTS_LIBRARY, NULL, &config));
     config.do_sample = true, config.top_k = 0, config.seed = 7;
     assert_ok(logits_open(VOCAB, &l));
     for (int i = 0; i < VOCAB; i++) total += exp((double)scores[i]);
@@ -94,7 +99,7 @@ static void a_draw_follows_the_softmax(void **state)
     config.do_sample = false;
     l.scores[2] = l.scores[8] = 9; /* the first of equal ones */
     int32_t id;
-    assert_ok(logits_choose(&l, &config, ids, 1, 1, 0, &id));
+    assert_ok(logits_choose(&l, &config, &(TextSoFar){ids, 1, 1, MOST}, 0, &id));
     assert_int_equal(id, 2);
     logits_close(&l);
 }
@@ -114,15 +119,15 @@ static void scores_that_allow_no_token_are_errors(void **state)
     Logits l;
     int32_t ids[] = {0, 1, 2}, id;
     (void)state;
-    assert_ok(generation_config_resolve(NULL, NULL, "", false, &config));
+    assert_ok(generation_config_resolve(NULL, NULL, "", DEFAULTS_LIBRARY, NULL, &config));
     assert_ok(logits_open(3, &l));
     config.no_repeat_ngram_size = 1;
     for (int i = 0; i < 3; i++) l.scores[i] = 1;
-    assert_int_equal(logits_choose(&l, &config, ids, 3, 1, 0, &id), STATUS_NUMERIC);
+    assert_int_equal(logits_choose(&l, &config, &(TextSoFar){ids, 3, 1, MOST}, 0, &id), STATUS_NUMERIC);
     assert_non_null(strstr(status_message(), "no_repeat_ngram_size"));
     config.no_repeat_ngram_size = 0;
     l.scores[0] = l.scores[2] = 1, l.scores[1] = NAN;
-    assert_int_equal(logits_choose(&l, &config, ids, 3, 1, 0, &id), STATUS_NUMERIC);
+    assert_int_equal(logits_choose(&l, &config, &(TextSoFar){ids, 3, 1, MOST}, 0, &id), STATUS_NUMERIC);
     assert_non_null(strstr(status_message(), "weights"));
     logits_close(&l);
 }
@@ -135,14 +140,14 @@ static void a_temperature_that_leaves_no_scores_is_an_error(void **state)
     Logits l;
     int32_t ids[] = {0}, id;
     (void)state;
-    assert_ok(generation_config_resolve(NULL, NULL, "", false, &config));
+    assert_ok(generation_config_resolve(NULL, NULL, "", DEFAULTS_LIBRARY, NULL, &config));
     config.do_sample = true;
     assert_ok(logits_open(3, &l));
     for (int i = 0; i < 9; i++) {
         config.temperature = i < 3 ? 1e-300 : 1e-40;
         config.top_k = i < 6 ? 0 : 2;
         for (int j = 0; j < 3; j++) l.scores[j] = signs[i % 3] == 0 ? (float)(j - 1) : signs[i % 3] * (float)(j + 1);
-        assert_int_equal(logits_choose(&l, &config, ids, 1, 1, 0, &id), STATUS_NUMERIC);
+        assert_int_equal(logits_choose(&l, &config, &(TextSoFar){ids, 1, 1, MOST}, 0, &id), STATUS_NUMERIC);
         assert_non_null(strstr(status_message(), "temperature"));
     }
     logits_close(&l);

@@ -3,29 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/base/file.h"
 #include "trainer/base/log.h"
 #include "trainer/cli/chat.h"
+#include "trainer/cli/generation_model.h"
 #include "trainer/cli/pipeline.h"
-#include "trainer/generate/generate.h"
-#include "trainer/trainer.h"
 
-enum { OWN = 6, TEXTS_AT_ONCE = 16 /* of the command line */ };
+enum { TEXTS_AT_ONCE = 16 /* of the command line */ };
 
 typedef struct TextGeneration {
-    const char *model_dir, *device;
+    GenerationModel model;
     bool return_full_text, json;
-    int64_t batch_size, num_threads;
-    GenerationConfig config;
+    int64_t batch_size;
     bool told; /* that a text was cut short */
 
     Arena *arena; /* a batch's */
-    Machine machine;
-    Tokenizer *tokenizer;
-    cJSON *model_config; /* until the model takes it over */
-    Model *model;
-    float *weights;
-    Generator *generator;
     Encoding encoding;
     Chat chat; /* opened by the first chat */
     Text out;
@@ -39,96 +30,6 @@ typedef struct Questions {
     int count;
     int64_t first;
 } Questions;
-
-/* ---- opening ----------------------------------------------------------------------------------------------------- */
-
-static Status read_options(int argc, char **argv, TextGeneration *t, cJSON *call, int *first_word)
-{
-    Status st = OK;
-    int num_keys, num_refused, count = 0;
-    const GenerationKey *keys = generation_keys(&num_keys);
-    const char *const *refused = generation_refused(&num_refused);
-    size_t all = (size_t)(num_keys + num_refused);
-    Option *options = calloc(all + OWN, sizeof *options);
-    const char **values = calloc(all, sizeof *values);
-    Text problems = {0};
-    if (!options || !values) RAISE(MEMORY, "out of memory");
-    options[count++] = (Option){"model", OPTION_TEXT, &t->model_dir, 0, 0};
-    options[count++] = (Option){"return_full_text", OPTION_FLAG, &t->return_full_text, 0, 0};
-    options[count++] = (Option){"batch_size", OPTION_INT, &t->batch_size, 1, 4096};
-    options[count++] = (Option){"num_threads", OPTION_INT, &t->num_threads, 0, 4096};
-    options[count++] = (Option){"device", OPTION_TEXT, &t->device, 0, 0};
-    options[count++] = (Option){"json", OPTION_FLAG, &t->json, 0, 0};
-    for (int i = 0; i < num_keys; i++) options[count++] = (Option){keys[i].name, OPTION_TEXT, &values[i], 0, 0};
-    for (int i = 0; i < num_refused; i++)
-        options[count++] = (Option){refused[i], OPTION_TEXT, &values[num_keys + i], 0, 0};
-    TRY(options_parse(argc, argv, options, count, first_word));
-    for (int i = 0; i < num_keys + num_refused; i++) { /* every problem in one go */
-        if (!values[i] ||
-            !(st = generation_settings_put(call, i < num_keys ? keys[i].name : refused[i - num_keys], values[i])))
-            continue;
-        if (st != STATUS_USAGE) goto done;
-        text_printf(&problems, "%s--%s", problems.size ? "\n" : "", status_message());
-        st = OK;
-    }
-    if (!t->model_dir) text_printf(&problems, "%s--model is missing: a model's directory", problems.size ? "\n" : "");
-    if (t->device && strcmp(t->device, "cpu") && strcmp(t->device, "cuda") && strcmp(t->device, "auto"))
-        text_printf(&problems, "%s--device must be auto, cpu or cuda, and is `%s`", problems.size ? "\n" : "",
-                    t->device);
-    if (problems.size) RAISE(USAGE, "%s", problems.data);
-done:
-    free(options);
-    free(values);
-    text_free(&problems);
-    return st;
-}
-
-static Status open_config(TextGeneration *t, const cJSON *call)
-{
-    Status st = OK;
-    cJSON *settings = NULL;
-    char *where = path_join(t->arena, t->model_dir, "generation_config.json");
-    TRY_MEMORY(where);
-    if (!path_exists(where)) TRY_MEMORY(where = path_join(t->arena, t->model_dir, "config.json"));
-    TRY(model_config_read(t->model_dir, &t->model_config)); /* first: it tells best what is no model directory */
-    TRY(tokenizer_load(t->model_dir, &t->tokenizer));
-    TRY(generation_settings_read(t->model_dir, t->tokenizer, &settings));
-    TRY(generation_config_resolve(call, settings, where, true, &t->config));
-done:
-    cJSON_Delete(settings);
-    return st;
-}
-
-static Status open_model(TextGeneration *t)
-{
-    Status st = OK;
-    cJSON *config;
-    bool on_device = t->device && strcmp(t->device, "cuda") == 0;
-    TRY(group_open(&t->machine.group));
-    if (t->machine.group->size > 1) RAISE(USAGE, "a pipeline runs alone: start it without mpirun");
-    TRY(machine_start(on_device ? DEVICE_CHOICE_CUDA : DEVICE_CHOICE_AUTO, t->num_threads, &t->machine));
-    config = t->model_config, t->model_config = NULL;
-    TRY(model_new(config, arena_printf(t->arena, "%s/config.json", t->model_dir), &t->model));
-    t->model->threads = stream_threads(t->machine.host);
-    TRY(model_place(t->model, t->machine.k, t->machine.stream, t->model_dir, 0, &t->weights));
-    TRY(generator_new(t->model, t->machine.k, t->machine.stream, &t->generator));
-done:
-    return st;
-}
-
-static void close_all(TextGeneration *t)
-{
-    generator_free(t->generator);
-    cJSON_Delete(t->model_config);
-    if (t->machine.stream) stream_release(t->machine.stream, t->weights);
-    model_free(t->model);
-    tokenizer_free(t->tokenizer);
-    encoding_free(&t->encoding);
-    chat_close(&t->chat);
-    machine_close(&t->machine);
-    text_free(&t->out);
-    arena_free(t->arena);
-}
 
 /* ---- a batch ----------------------------------------------------------------------------------------------------- */
 
@@ -159,13 +60,13 @@ static Status add_question(TextGeneration *t, Questions *q, const char *text, si
             RAISE(USAGE, "with --json a text should be a JSON string, or a chat: a list of messages");
         if (chat) {
             TRY_MEMORY(q->chats[q->count] = arena_strndup(t->arena, text, size));
-            TRY(chat_open(&t->chat, t->model_dir));
+            TRY(chat_open(&t->chat, t->model.tokenizer_dir));
             TRY(chat_prompt(&t->chat, string, &prompt));
         }
         text = chat ? prompt.data : string->valuestring, size = strlen(text);
     }
     if (strlen(text) < size) RAISE(FORMAT, "a text should not have NUL bytes");
-    TRY(tokenizer_encode(t->tokenizer, text, size, chat ? 0 : ENCODE_SPECIAL,
+    TRY(tokenizer_encode(t->model.tokenizer, text, size, chat ? 0 : ENCODE_SPECIAL,
                          &t->encoding)); /* a template has its own */
     TRY_NEW(t->arena, ids, t->encoding.count + 1);
     if (t->encoding.count) memcpy(ids, t->encoding.ids, (size_t)t->encoding.count * sizeof *ids);
@@ -184,7 +85,7 @@ static void tell_cut(TextGeneration *t, const GeneratedText *text)
     if (text->finish != FINISH_POSITIONS || t->told) return;
     t->told = true;
     log_warning("the model reads %lld tokens at most: texts end there, before the length that was asked for",
-                (long long)t->model->max_positions);
+                (long long)t->model.model->max_positions);
 }
 
 /* [{"generated_text": …}, …]: the answers to one text. */
@@ -193,14 +94,14 @@ static Status add_answers(TextGeneration *t, const char *question, const char *c
     Status st = OK;
     Text answer = {0};
     text_printf(&t->out, "[");
-    for (int64_t i = 0; i < t->config.num_return_sequences; i++) {
+    for (int64_t i = 0; i < t->model.config.num_return_sequences; i++) {
         const GeneratedText *text = &texts[i];
         answer.size = 0;
         text_add(&answer, question, t->return_full_text && !chat ? strlen(question) : 0);
         int64_t from =
             *question ? text->prompt
                       : 0; /* the token that an empty text was given belongs to the answer; decoding leaves it out */
-        TRY(tokenizer_decode(t->tokenizer, text->ids + from, text->count - from, true, &answer));
+        TRY(tokenizer_decode(t->model.tokenizer, text->ids + from, text->count - from, true, &answer));
         text_printf(&t->out, "%s{\"generated_text\": ", i ? ", " : "");
         if (chat && t->return_full_text) TRY(chat_with_answer(chat, answer.data ? answer.data : "", &t->out));
         else json_add_string(&t->out, answer.data ? answer.data : "", answer.size);
@@ -217,10 +118,10 @@ static Status answer(TextGeneration *t, const Questions *q, const char *between)
 {
     Status st = OK;
     GeneratedText *texts;
-    TRY(generate(t->generator, &t->config, q->prompts, q->count, q->first, NULL, NULL, t->arena, &texts));
+    TRY(generate(t->model.generator, &t->model.config, q->prompts, q->count, q->first, NULL, t->arena, &texts));
     for (int i = 0; i < q->count; i++) {
         if (i) text_printf(&t->out, "%s", between);
-        TRY(add_answers(t, q->texts[i], q->chats[i], texts + i * t->config.num_return_sequences));
+        TRY(add_answers(t, q->texts[i], q->chats[i], texts + i * t->model.config.num_return_sequences));
     }
 done:
     return st;
@@ -296,44 +197,40 @@ done:
 static Status run(int argc, char **argv)
 {
     Status st = OK;
-    TextGeneration t = {.return_full_text = true};
+    TextGeneration t = {.model = {.defaults = DEFAULTS_PIPELINE}, .return_full_text = true};
+    const Option own[] = {{"return_full_text", OPTION_FLAG, &t.return_full_text, 0, 0},
+                          {"batch_size", OPTION_INT, &t.batch_size, 1, 4096},
+                          {"json", OPTION_FLAG, &t.json, 0, 0}};
     int first = 0;
-    cJSON *call = cJSON_CreateObject();
-    if (!call) RAISE(MEMORY, "out of memory");
     TRY(arena_new(&t.arena));
-    TRY(read_options(argc, argv, &t, call, &first));
-    TRY(open_config(&t, call));
-    TRY(open_model(&t));
+    TRY(generation_model_options(&t.model, argc, argv, own, sizeof own / sizeof *own, &first));
+    TRY(generation_model_open(&t.model));
     TRY(first < argc ? all_words(&t, argv + first, argc - first) : all_lines(&t));
 done:
-    cJSON_Delete(call);
-    close_all(&t);
+    encoding_free(&t.encoding);
+    chat_close(&t.chat);
+    text_free(&t.out);
+    arena_free(t.arena);
+    generation_model_close(&t.model);
     return st;
 }
 
 static void print_help(void)
 {
-    static const char *const types[] = {"N", "X", "true|false", "ID|[ID, ...]"};
-    int count;
-    const GenerationKey *keys = generation_keys(&count);
-    printf(
-        "One TEXT: [{\"generated_text\": ...}]; several: a list of such lists. Without a TEXT each line of stdin is "
-        "one,\n"
-        "answered by a line of its own, as if it had been the only one (an empty line: a text without a beginning).\n\n"
-        "  --model DIR                          a model's directory\n"
-        "  --return_full_text false             only what was added\n"
-        "  --batch_size N                       texts at once: up to 16 of the command line, 1 of stdin; changes no "
-        "answer\n"
-        "  --num_threads N                      0: as the machine has cores; changes no answer\n"
-        "  --device cuda                        compute on a GPU; auto, the default, is cpu in this version\n"
-        "  --json                               each TEXT or line is a JSON string (it may hold newlines), or a chat: "
-        "a\n"
-        "                                       list of messages, [{\"role\": \"user\", \"content\": \"Hi\"}], for the "
-        "model's\n"
-        "                                       chat template; its answer comes as one more message\n\n"
-        "Generation, as the arguments of transformers' generate(). What is not given here is taken from the model's\n"
-        "generation_config.json, then from the defaults in brackets; null switches a thing off.\n\n");
-    for (int i = 0; i < count; i++) printf("  --%-22s %-12s %s\n", keys[i].name, types[keys[i].type], keys[i].help);
+    printf("One TEXT: [{\"generated_text\": ...}]; several: a list of such lists. Without a TEXT each line of stdin is "
+           "one,\n"
+           "answered by a line of its own, as if it had been the only one (an empty line: a text without a "
+           "beginning).\n\n");
+    generation_model_help();
+    printf("  --return_full_text false             only what was added\n"
+           "  --batch_size N                       texts at once: up to 16 of the command line, 1 of stdin; changes no "
+           "answer\n"
+           "  --json                               each TEXT or line is a JSON string (it may hold newlines), or a "
+           "chat: a\n"
+           "                                       list of messages, [{\"role\": \"user\", \"content\": \"Hi\"}], for "
+           "the model's\n"
+           "                                       chat template; its answer comes as one more message\n\n");
+    generation_settings_help();
 }
 
 const Pipeline pipeline_text_generation = {

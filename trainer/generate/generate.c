@@ -1,74 +1,27 @@
-/* See generate.h. Everything that a run of generate() needs is allocated at its start; a step allocates nothing. */
+/* See generate.h: which tokens are taken, and when texts end. Everything that a run needs is allocated at its start; a
+ * step allocates nothing. */
 #include "trainer/generate/generate.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "trainer/generate/logits.h"
-#include "trainer/nn/kv_cache.h"
-
-/* Rows and prompts of a pass over prompts: bounds its memory; no bit depends on it. Scores of so many texts come from a
- * device in one copy. */
-enum { READ_AT_ONCE = 4096, PROMPTS_AT_ONCE = 64, SCORES_AT_ONCE = 32 };
-
-struct Generator {
-    const Model *model;
-    Kernels k; /* the backend's, with products of which no bit depends on the number of rows */
-    Tape tape;
-    BatchRoom room;
-    Batch placed; /* the pass's batch, where kernels read it */
-    Logits logits;
-    float *scores; /* [SCORES_AT_ONCE, vocab] of the host; NULL: kernels work in the host's memory */
-};
+#include "trainer/base/clock.h"
+#include "trainer/generate/generator.h"
 
 /* One call of generate(). */
 typedef struct Run {
     Generator *g;
     const GenerationConfig *config;
+    const GenerateHooks *hooks;
     KvCache *cache;
+    StopStrings *stop; /* NULL: none */
+    PassRoom room;
     GeneratedText *texts;
     int64_t *most, first;   /* most [texts]: tokens in all */
     int num_texts, answers; /* answers: to one prompt */
-    TokenReady *token;
-    void *context;
-    int *live, num_live;                    /* texts that go on, ascending */
-    int32_t *ids, *positions, *cu, *sample; /* of a pass */
+    int *live, num_live;    /* texts that go on, ascending */
+    double deadline;        /* 0: none */
 } Run;
-
-Status generator_new(const Model *model, const Kernels *k, Stream *stream, Generator **out)
-{
-    Status st = OK;
-    Generator *g = calloc(1, sizeof *g);
-    if (!g) RAISE(MEMORY, "out of memory");
-    g->model = model;
-    g->k = *k;
-    if (k->linear_forward_alone) g->k.linear_forward = k->linear_forward_alone;
-    TRY(logits_open(model->vocab_size, &g->logits));
-    TRY(tape_open(&g->tape, &g->k, stream, NULL));
-    if (stream_is_device(stream)) {
-        size_t bytes = SCORES_AT_ONCE * (size_t)model->vocab_size * sizeof *g->scores;
-        if (!(g->scores = stream_allocate_host(stream, bytes)))
-            RAISE(MEMORY, "out of memory: scores of %lld tokens", (long long)model->vocab_size);
-    }
-    *out = g;
-    return OK;
-done:
-    generator_free(g);
-    return st;
-}
-
-void generator_free(Generator *g)
-{
-    if (!g) return;
-    batch_room_free(&g->room);
-    if (g->tape.k) {
-        stream_release_host(g->tape.stream, g->scores);
-        tape_close(&g->tape);
-    }
-    logits_close(&g->logits);
-    free(g);
-}
 
 /* ---- lengths ----------------------------------------------------------------------------------------------------- */
 
@@ -77,6 +30,13 @@ static int64_t wanted_length(const GenerationConfig *c, int64_t prompt)
 {
     if (c->max_new_tokens >= 0) return prompt + c->max_new_tokens;
     return c->max_length >= 0 ? c->max_length : prompt + 20;
+}
+
+int64_t generate_length(const Generator *g, const GenerationConfig *config, int64_t given, Finish *why)
+{
+    int64_t wanted = wanted_length(config, given), positions = model_most_positions(g->model);
+    *why = wanted > positions ? FINISH_POSITIONS : FINISH_LENGTH;
+    return wanted > positions ? positions : wanted;
 }
 
 static Status begin_text(Run *r, const Prompt *prompt, int64_t number, Arena *arena, GeneratedText *text, int64_t *most)
@@ -95,15 +55,13 @@ static Status begin_text(Run *r, const Prompt *prompt, int64_t number, Arena *ar
         if (ids[i] < 0 || ids[i] >= m->vocab_size)
             RAISE(FORMAT, "text %lld: token id %d is beyond the model's %lld; is the tokenizer the model's own?",
                   (long long)number + 1, (int)ids[i], (long long)m->vocab_size);
-    *most = wanted_length(r->config, given);
+    *most = generate_length(r->g, r->config, given, &text->finish);
     if (given >= positions)
         RAISE(USAGE, "text %lld has %lld tokens; the model reads %lld, which leaves no room for an answer: shorten it",
               (long long)number + 1, (long long)given, (long long)positions);
     if (given >= *most)
         RAISE(USAGE, "text %lld has %lld tokens, and max_length is %lld with them; raise it, or set max_new_tokens",
               (long long)number + 1, (long long)given, (long long)*most);
-    text->finish = *most > positions ? FINISH_POSITIONS : FINISH_LENGTH;
-    if (*most > positions) *most = positions;
     TRY_NEW(arena, text->ids, *most);
     memcpy(text->ids, ids, (size_t)given * sizeof *ids);
     text->prompt = text->count = given;
@@ -111,73 +69,14 @@ done:
     return st;
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------------------ */
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
-/* The scores after the last row of each sequence of the batch. [num_seqs, vocab] on the tape; NULL: the tape has
- * failed. */
-static const float *last_scores(Tape *t, const Model *m, Tensor *hidden, const Batch *batch)
-{
-    if (!hidden) return NULL;
-    Tensor *last = hidden;
-    if (batch->rows != batch->num_seqs) {
-        last = tape_new(t, hidden->dtype, batch->num_seqs, hidden->cols);
-        for (int i = 0; last && i < batch->num_seqs; i++)
-            t->k->copy(t->stream, (float *)last->data + i * hidden->cols,
-                       (const float *)hidden->data + (batch->cu_seqlens[i + 1] - 1) * hidden->cols,
-                       (size_t)hidden->cols * sizeof(float));
-    }
-    Tensor *scores = last ? op_linear(t, last, &m->head->value, NULL, OUT_IN, ACT_NONE) : NULL;
-    return scores ? scores->data : NULL;
-}
-
-/* Reads what texts[which[i]] have beyond the cache. *scores [count, vocab]: where kernels work, queued. */
-static Status read_tokens(Run *r, const int *which, int count, const float **scores)
-{
-    Status st = OK;
-    Tape *t = &r->g->tape;
-    Batch b = {
-        .num_seqs = count, .ids = r->ids, .position_ids = r->positions, .cu_seqlens = r->cu, .sample = r->sample};
-    for (int i = 0; i < count; i++) {
-        const GeneratedText *text = &r->texts[which[i]];
-        int64_t from = kv_cache_length(r->cache, which[i]), n = text->count - from;
-        r->cu[i] = (int32_t)b.rows;
-        for (int64_t j = 0; j < n; j++)
-            r->ids[b.rows + j] = text->ids[from + j], r->positions[b.rows + j] = (int32_t)(from + j);
-        b.rows += n;
-        if (n > b.max_seqlen) b.max_seqlen = b.padded_width = (int32_t)n;
-    }
-    r->cu[count] = (int32_t)b.rows;
-    TRY(batch_place(&r->g->room, t->k, t->stream, &b, &r->g->placed));
-    TRY(kv_cache_begin(r->cache, which, &b, &r->g->placed));
-    tape_begin(t, TAPE_EVAL, &r->g->placed, 0);
-    t->cache = r->cache;
-    *scores = last_scores(t, r->g->model, model_forward(t, r->g->model, &r->g->placed), &b);
-    TRY(tape_status(t));
-    kv_cache_advance(r->cache);
-done:
-    return st;
-}
-
-/* The scores of text `i` of `count` in the host's memory; asked for in ascending order. */
-static Status fetch_scores(Run *r, const float *scores, int i, int count, const float **out)
-{
-    Tape *t = &r->g->tape;
-    int64_t vocab = r->g->model->vocab_size;
-    int first = i / SCORES_AT_ONCE * SCORES_AT_ONCE;
-    *out = r->g->scores ? r->g->scores + (i - first) * vocab : scores + i * vocab;
-    if (i > first || (i && !r->g->scores)) return OK;
-    if (r->g->scores) {
-        int64_t rows = count - first < SCORES_AT_ONCE ? count - first : SCORES_AT_ONCE;
-        t->k->copy(t->stream, r->g->scores, scores + first * vocab, (size_t)(rows * vocab) * sizeof *scores);
-    }
-    stream_sync(t->stream);
-    return tape_status(t);
-}
+static bool told_to_stop(const Run *r) { return r->hooks && r->hooks->stop && r->hooks->stop(r->hooks->context); }
 
 static bool ends(const GenerationConfig *c, int32_t id)
 {
-    for (int i = 0; i < c->eos_count; i++)
-        if (c->eos_token_id[i] == id) return true;
+    for (int i = 0; i < c->eos_token_id.count; i++)
+        if (c->eos_token_id.ids[i] == id) return true;
     return false;
 }
 
@@ -188,43 +87,84 @@ static Status take_token(Run *r, int which, const float *scores)
     GeneratedText *text = &r->texts[which];
     Logits *l = &r->g->logits;
     int32_t id;
+    bool stopped = false;
     float cap = r->g->model->logit_softcap;
     memcpy(l->scores, scores, (size_t)l->vocab * sizeof *scores);
     for (int64_t i = 0; cap > 0 && i < l->vocab; i++) l->scores[i] = cap * tanhf(l->scores[i] / cap);
-    TRY(logits_choose(l, r->config, text->ids, text->count, text->prompt, r->first * r->answers + which, &id));
+    TRY(logits_choose(l, r->config,
+                      &(TextSoFar){text->ids, text->count, text->prompt, wanted_length(r->config, text->prompt)},
+                      r->first * r->answers + which, &id));
     text->ids[text->count++] = id;
-    bool goes_on = !r->token || r->token(r->context, which, id);
-    if (ends(r->config, id))
-        text->finish = FINISH_EOS;
-    else if (!goes_on)
-        text->finish = FINISH_CALLER;
-    else if (text->count < r->most[which])
-        r->live[r->num_live++] = which;
+    bool goes_on = !r->hooks || !r->hooks->token || r->hooks->token(r->hooks->context, which, id);
+    if (r->stop) TRY(stop_strings_found(r->stop, text->ids, text->count, &stopped));
+    if (ends(r->config, id)) text->finish = FINISH_EOS;
+    else if (stopped) text->finish = FINISH_STOP;
+    else if (!goes_on) text->finish = FINISH_CALLER;
+    else if (r->deadline > 0 && clock_seconds() > r->deadline) text->finish = FINISH_TIME;
+    else if (text->count < r->most[which]) r->live[r->num_live++] = which;
 done:
     return st;
 }
 
-/* Every prompt is read once; the other answers to it go on from a copy. */
+static void end_all(Run *r, const int *which, int count)
+{
+    for (int i = 0; i < count; i++) r->texts[which[i]].finish = FINISH_CALLER;
+}
+
+/* What a prompt has beyond what one pass reads. Ends before its last token; false in *on: told to stop. */
+static Status read_beginning(Run *r, int which, int64_t at_once, bool *on)
+{
+    Status st = OK;
+    const float *scores;
+    const GeneratedText *text = &r->texts[which];
+    for (*on = !told_to_stop(r); *on && text->count - kv_cache_length(r->cache, which) > at_once;
+         *on = !told_to_stop(r)) {
+        TRY(generator_read(r->g, r->cache, &r->room, r->texts, &which, 1, at_once, &scores));
+        stream_sync(r->g->tape.stream);
+    }
+done:
+    return st;
+}
+
+/* Reads prompts[0 … count-1] to their ends, and takes the first token of each answer: one prompt in parts, several in
+ * one pass. The other answers to a prompt go on from a copy. */
+static Status begin_answers(Run *r, const int *prompts, int count)
+{
+    Status st = OK;
+    const float *scores, *mine;
+    bool on = true, parts = !r->g->rotations_move;
+    int64_t at_once = r->hooks && r->hooks->stop ? READ_BETWEEN_STOPS : READ_AT_ONCE;
+    if (count == 1 && parts) TRY(read_beginning(r, prompts[0], at_once, &on));
+    else on = !told_to_stop(r);
+    if (on) TRY(generator_read(r->g, r->cache, &r->room, r->texts, prompts, count, INT64_MAX, &scores));
+    for (int i = 0; i < count; i++) {
+        if (on) TRY(generator_fetch(r->g, scores, i, count, &mine));
+        for (int a = 0; a < r->answers; a++) {
+            int which = prompts[i] + a;
+            if (!on) {
+                end_all(r, &which, 1);
+                continue;
+            }
+            if (a) kv_cache_copy(r->cache, prompts[i], which);
+            TRY(take_token(r, which, mine));
+        }
+    }
+done:
+    return st;
+}
+
 static Status read_prompts(Run *r)
 {
     Status st = OK;
     for (int begin = 0, end; begin < r->num_texts; begin = end) {
         int64_t rows = 0;
-        const float *scores, *mine;
         int count = 0, prompts[PROMPTS_AT_ONCE];
         for (end = begin; end < r->num_texts && count < PROMPTS_AT_ONCE; end += r->answers) {
             rows += r->texts[end].count;
             if (count && rows > READ_AT_ONCE) break;
             prompts[count++] = end;
         }
-        TRY(read_tokens(r, prompts, count, &scores));
-        for (int i = 0; i < count; i++) {
-            TRY(fetch_scores(r, scores, i, count, &mine));
-            for (int a = 0; a < r->answers; a++) {
-                if (a) kv_cache_copy(r->cache, prompts[i], prompts[i] + a);
-                TRY(take_token(r, prompts[i] + a, mine));
-            }
-        }
+        TRY(begin_answers(r, prompts, count));
     }
 done:
     return st;
@@ -237,10 +177,14 @@ static Status run_to_the_end(Run *r)
     while (r->num_live) {
         const float *scores, *mine;
         int count = r->num_live;
-        TRY(read_tokens(r, r->live, count, &scores));
+        if (told_to_stop(r)) {
+            end_all(r, r->live, count);
+            break;
+        }
+        TRY(generator_read(r->g, r->cache, &r->room, r->texts, r->live, count, INT64_MAX, &scores));
         r->num_live = 0;
         for (int i = 0; i < count; i++) {
-            TRY(fetch_scores(r, scores, i, count, &mine));
+            TRY(generator_fetch(r->g, scores, i, count, &mine));
             TRY(take_token(r, r->live[i], mine)); /* writes at i or before */
         }
     }
@@ -248,7 +192,9 @@ done:
     return st;
 }
 
-static Status allocate(Run *r, Arena *arena)
+/* ---- runs -------------------------------------------------------------------------------------------------------- */
+
+static Status allocate(Run *r, KvCache *cache, Arena *arena)
 {
     Status st = OK;
     int64_t rows = 0, longest = 0;
@@ -257,36 +203,42 @@ static Status allocate(Run *r, Arena *arena)
         longest = r->most[i] > longest ? r->most[i] : longest;
     }
     TRY_NEW(arena, r->live, r->num_texts + 1);
-    TRY_NEW(arena, r->ids, rows + 1);
-    TRY_NEW(arena, r->positions, rows + 1);
-    TRY_NEW(arena, r->cu, r->num_texts + 1);
-    TRY_NEW(arena, r->sample, r->num_texts + 1);
-    TRY(kv_cache_new(&r->g->k, r->g->tape.stream, (int)r->g->model->num_layers, r->num_texts, longest,
-                     r->g->model->kv_width, &r->cache));
+    TRY(pass_room_new(arena, rows, r->num_texts, &r->room));
+    r->cache = cache;
+    if (!cache)
+        TRY(kv_cache_new(&r->g->k, r->g->tape.stream, (int)r->g->model->num_layers, r->num_texts, longest,
+                         r->g->model->kv_width, &r->cache));
+    if (r->config->stop_strings.count) {
+        if (!r->g->tokenizer) RAISE(BUG, "stop strings without a tokenizer");
+        TRY(stop_strings_new(r->g->tokenizer, &r->config->stop_strings, &r->stop));
+    }
 done:
     return st;
 }
 
-Status generate(Generator *g, const GenerationConfig *config, const Prompt *prompts, int count, int64_t first,
-                TokenReady *token, void *context, Arena *arena, GeneratedText **texts)
+Status generate_over(Generator *g, const GenerationConfig *config, const Prompt *prompts, int count, int64_t first,
+                     const GenerateHooks *hooks, KvCache *cache, Arena *arena, GeneratedText **texts)
 {
     Status st = OK;
-    Run r = {.g = g,
-             .config = config,
-             .first = first,
-             .answers = (int)config->num_return_sequences,
-             .token = token,
-             .context = context};
+    Run r = {.g = g, .config = config, .first = first, .hooks = hooks};
+    r.answers = cache ? 1 : (int)config->num_return_sequences;
+    r.deadline = config->max_time > 0 ? clock_seconds() + config->max_time : 0;
     r.num_texts = count * r.answers;
     TRY_NEW(arena, r.texts, r.num_texts + 1);
     TRY_NEW(arena, r.most, r.num_texts + 1);
     for (int i = 0; i < r.num_texts; i++)
         TRY(begin_text(&r, &prompts[i / r.answers], first + i / r.answers, arena, &r.texts[i], &r.most[i]));
-    TRY(allocate(&r, arena));
+    TRY(allocate(&r, cache, arena));
     TRY(run_to_the_end(&r));
     *texts = r.texts;
 done:
-    g->tape.cache = NULL;
-    kv_cache_free(r.cache);
+    if (!cache) kv_cache_free(r.cache);
+    stop_strings_free(r.stop);
     return st;
+}
+
+Status generate(Generator *g, const GenerationConfig *config, const Prompt *prompts, int count, int64_t first,
+                const GenerateHooks *hooks, Arena *arena, GeneratedText **texts)
+{
+    return generate_over(g, config, prompts, count, first, hooks, NULL, arena, texts);
 }

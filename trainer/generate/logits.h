@@ -1,5 +1,6 @@
-/* From the scores of the next token to the token: transformers' logits processors in its order, then its warpers,
- * softmax and a draw (generation/logits_process.py; generation/utils.py, _get_logits_processor). */
+/* From the scores of the next token to the token: transformers' logits processors in its order (logits_process.c), then
+ * its warpers (logits_warp.c), softmax and a draw (logits.c). Source: generation/logits_process.py;
+ * generation/utils.py, _get_logits_processor. */
 #ifndef HONE_GENERATE_LOGITS_H
 #define HONE_GENERATE_LOGITS_H
 
@@ -21,20 +22,29 @@ typedef struct Logits {
     float *heap;           /* [vocab] */
 } Logits;
 
+/* The text at hand. */
+typedef struct TextSoFar {
+    const int32_t *ids;
+    int64_t length, prompt; /* tokens; of them given */
+    int64_t most;           /* tokens that were asked for, in all */
+} TextSoFar;
+
 Status logits_open(int64_t vocab, Logits *out);
 void logits_close(Logits *l);
 
-/* What every strategy applies: repetition penalty, no repeated n-grams, minimum length. ids: the text so far, of which
- * `prompt` were given. */
-void logits_process(Logits *l, const GenerationConfig *c, const int32_t *ids, int64_t length, int64_t prompt);
-/* What sampling applies: temperature, top_k, top_p, min_p: leaves the candidates. */
+/* What every strategy applies: biases, penalties, bans, what is forced. */
+void logits_process(Logits *l, const GenerationConfig *c, const TextSoFar *text);
+/* What sampling applies: temperature, top_h, top_k, top_p, min_p, typical_p, cutoffs: leaves the candidates. */
 void logits_warp(Logits *l, const GenerationConfig *c);
 /* Draws from the candidates by their softmax; u in [0, 1). */
 int32_t logits_draw(Logits *l, double u);
 /* The number of the token at `position` of sequence `number`, for a seed: depends on nothing else. */
 double logits_uniform(int64_t seed, int64_t number, int64_t position);
 /* All of it. Fails where scores are no numbers, or no token is allowed. */
-Status logits_choose(Logits *l, const GenerationConfig *c, const int32_t *ids, int64_t length, int64_t prompt,
-                     int64_t number, int32_t *out);
+Status logits_choose(Logits *l, const GenerationConfig *c, const TextSoFar *text, int64_t number, int32_t *out);
+
+/* ---- between the files ------------------------------------------------------------------------------------------- */
+float logits_largest(const Logits *l); /* of the candidates; -inf: there are none */
+double logits_weigh(Logits *l);        /* weights exp(score - largest); their sum, the softmax's denominator */
 
 #endif

@@ -49,28 +49,33 @@ static Status numbers_grow(KvCache *c, int64_t rows)
     return status_raise(STATUS_MEMORY, "out of memory: the places of %lld tokens", (long long)rows);
 }
 
+static Status data_new(const KvCache *c, int64_t capacity, float **out)
+{
+    size_t count;
+    const char *fewer = "ask for fewer new tokens or a smaller batch";
+    if (__builtin_mul_overflow((size_t)c->num_seqs, (size_t)capacity, &count) || count > INT32_MAX ||
+        __builtin_mul_overflow(count, (size_t)c->num_layers * 2 * sizeof(float), &count) ||
+        __builtin_mul_overflow(count, (size_t)c->width, &count))
+        return status_raise(STATUS_MEMORY, "keys and values of %d sequences of %lld tokens are too many; %s",
+                            c->num_seqs, (long long)capacity, fewer);
+    *out = stream_allocate(c->stream, count + 64);
+    if (*out) return OK;
+    return status_raise(STATUS_MEMORY, "out of memory: %zu MB for keys and values%s; %s", count >> 20,
+                        stream_memory_failure(c->stream), fewer);
+}
+
 Status kv_cache_new(const Kernels *k, Stream *s, int num_layers, int num_seqs, int64_t capacity, int64_t width,
                     KvCache **out)
 {
     Status st = OK;
-    size_t count;
     KvCache *c = calloc(1, sizeof *c);
     if (!c) RAISE(MEMORY, "out of memory");
     *c = (KvCache){.k = k, .stream = s, .num_layers = num_layers, .num_seqs = num_seqs, .capacity = capacity,
                    .width = width};
-    if (__builtin_mul_overflow((size_t)num_seqs, (size_t)capacity, &count) || count > INT32_MAX ||
-        __builtin_mul_overflow(count, (size_t)num_layers * 2 * sizeof(float), &count) ||
-        __builtin_mul_overflow(count, (size_t)width, &count))
-        RAISE(
-            MEMORY,
-            "keys and values of %d sequences of %lld tokens are too many; ask for fewer new tokens or a smaller batch",
-            num_seqs, (long long)capacity);
     c->length = calloc((size_t)num_seqs + 1, sizeof *c->length);
     c->seqs = calloc((size_t)num_seqs + 1, sizeof *c->seqs);
-    c->data = stream_allocate(s, count + 64);
-    if (!c->length || !c->seqs || !c->data)
-        RAISE(MEMORY, "out of memory: %zu MB for keys and values%s; ask for fewer new tokens or a smaller batch",
-              count >> 20, c->data ? "" : stream_memory_failure(s));
+    if (!c->length || !c->seqs) RAISE(MEMORY, "out of memory");
+    TRY(data_new(c, capacity, &c->data));
     *out = c;
     return OK;
 done:
@@ -103,6 +108,28 @@ void kv_cache_copy(KvCache *c, int from, int to)
         c->k->copy(c->stream, rows_of(c, i / 2, i % 2) + (size_t)to * seq,
                    rows_of(c, i / 2, i % 2) + (size_t)from * seq, used * sizeof(float));
     c->length[to] = c->length[from];
+}
+
+void kv_cache_cut(KvCache *c, int seq, int64_t length)
+{
+    if (length < c->length[seq]) c->length[seq] = length;
+}
+
+Status kv_cache_grow(KvCache *c, int64_t capacity)
+{
+    Status st = OK;
+    float *old = c->data, *data;
+    size_t stride = (size_t)c->capacity * (size_t)c->width;
+    if (capacity <= c->capacity) return OK;
+    TRY(data_new(c, capacity, &data));
+    for (int i = 0; i < 2 * c->num_layers * c->num_seqs; i++)
+        c->k->copy(c->stream, data + (size_t)i * (size_t)capacity * (size_t)c->width, old + (size_t)i * stride,
+                   (size_t)c->length[i % c->num_seqs] * (size_t)c->width * sizeof(float));
+    stream_sync(c->stream);
+    stream_release(c->stream, old);
+    c->data = data, c->capacity = capacity;
+done:
+    return st;
 }
 
 Status kv_cache_begin(KvCache *c, const int *seqs, const Batch *batch, const Batch *placed)

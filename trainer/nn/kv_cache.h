@@ -19,6 +19,11 @@ void kv_cache_free(KvCache *c); /* NULL is fine */
 int64_t kv_cache_length(const KvCache *c, int seq);
 /* `to` continues as `from` does: several answers to one prompt. */
 void kv_cache_copy(KvCache *c, int from, int to);
+/* Forgets what a sequence has beyond `length` tokens. */
+void kv_cache_cut(KvCache *c, int seq, int64_t length);
+/* Room for `capacity` tokens in each sequence, which keep what they have; not between begin and advance. After an error
+ * the cache is as it was. */
+Status kv_cache_grow(KvCache *c, int64_t capacity);
 /* Before a forward pass over `batch`, which the host can read, and `placed`, the same where kernels read it, which is
  * the tape's (both borrowed until advance): seqs [num_seqs] ascending. The pass before has been waited for. Fails when
  * a sequence would outgrow the capacity. */
