@@ -135,7 +135,7 @@ done:
 Status stop_strings_found(StopStrings *s, const int32_t *ids, int64_t count, bool *found)
 {
     Status st = OK;
-    size_t begin, last;
+    size_t begin = 0, last = 0;
     *found = false;
     TRY(collect(s, ids, count, &begin, &last));
     for (int32_t i = 0; i < s->strings->count && !*found; i++) {
