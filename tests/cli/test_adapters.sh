@@ -72,6 +72,16 @@ run merge --model $models/llama_grouped --adapter $adapters/llama_qv --adapter $
 expect "two adapters at once" 0 'merged into 4 layers' out
 run inspect "$dir/twice"; expect "written as asked" 0 'total .*, F16 ' out
 
+# answers: beside the model, by its own directory and merged into the model they are the same ones; two adapters are added up
+answer() { "$hone" pipeline text-generation "$@" --do_sample false --max_new_tokens 8 "In the beginning" 2>"$dir/err"; }
+plain=$(answer --model $models/llama_grouped)
+beside=$(answer --model $models/llama_grouped --adapter $adapters/llama_qv)
+"$hone" merge --model $adapters/llama_qv --output "$dir/qv" >"$dir/out" 2>&1 || fail "merging"
+[ -n "$beside" ] && [ "$beside" != "$plain" ] || fail "an adapter changes no answer: $beside"
+[ "$beside" = "$(answer --model $adapters/llama_qv)" ] || fail "an adapter's directory answers otherwise"
+[ "$beside" = "$(answer --model "$dir/qv")" ] || fail "the merged model answers otherwise"
+[ "$(answer --model $models/llama_grouped --adapter $adapters/llama_qv --adapter $adapters/llama_qv)" != "$beside" ] || fail "a second adapter changes nothing"
+
 # what cannot be, by name
 run train $job --lora_r 8 --output_dir "$dir/x";                       expect "a key without use_peft" 2 'lora_r.*has no effect without use_peft' err
 run train $job $lora --adapter_name_or_path $adapters/llama_qv --output_dir "$dir/x"; expect "two sources" 2 'lora_r.*remove one of the two' err
