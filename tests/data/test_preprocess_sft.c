@@ -124,7 +124,8 @@ static void instructions_are_a_prompt_and_its_completion(void **state)
     (void)state;
     assert_equal_files("a.jsonl",
                        "{\"instruction\": \"Add\", \"input\": \"1 and 2\", \"output\": \"3\"}\n"
-                       "{\"instruction\": \"Sing\", \"input\": \"\", \"output\": \"la\", \"system\": \"You are a bard.\"}\n"
+                       "{\"instruction\": \"Sing\", \"input\": \"\", \"output\": \"la\", "
+                       "\"system\": \"You are a bard.\"}\n"
                        "{\"instruction\": \"Stop\", \"output\": \"Yes.\", \"input\": null}\n",
                        "b.jsonl",
                        "{\"prompt\": [" M("user", "Add\\n\\n1 and 2") "], \"completion\": [" M("assistant", "3") "]}\n"
@@ -152,12 +153,16 @@ static void tools_may_be_a_list_or_its_text(void **state)
     SftSource s = sft_source();
     static const char source[] = "{% for t in tools %}{{ t.name }};{% endfor %}{{ mood }}{% for m in messages %}{{ "
                                  "m.content or m.tool_calls }}{% endfor %}";
-    assert_int_equal(chat_template_compile(source, sizeof source - 1, "t", (ChatTemplate **)(uintptr_t)&s.template), OK);
-    sft_write("a.jsonl", "{\"messages\": [" M("user", "x") ", {\"role\": \"assistant\", \"tool_calls\": [{\"a\": 1}]}], "
-                         "\"tools\": [{\"name\": \"add\"}], \"chat_template_kwargs\": {\"mood\": \"calm\"}}\n");
+    ChatTemplate *t;
+    assert_int_equal(chat_template_compile(source, sizeof source - 1, "t", &t), OK);
+    s.template = t;
+    sft_write("a.jsonl", "{\"messages\": [" M("user", "x") ", {\"role\": \"assistant\", \"tool_calls\": "
+                         "[{\"a\": 1}]}], \"tools\": [{\"name\": \"add\"}], "
+                         "\"chat_template_kwargs\": {\"mood\": \"calm\"}}\n");
     Dataset *a = sft_opened(&s);
-    sft_write("b.jsonl", "{\"messages\": [" M("user", "x") ", {\"role\": \"assistant\", \"tool_calls\": [{\"a\": 1}]}], "
-                         "\"tools\": \"[{\\\"name\\\": \\\"add\\\"}]\", \"chat_template_kwargs\": {\"mood\": \"calm\"}}\n");
+    sft_write("b.jsonl", "{\"messages\": [" M("user", "x") ", {\"role\": \"assistant\", \"tool_calls\": "
+                         "[{\"a\": 1}]}], \"tools\": \"[{\\\"name\\\": \\\"add\\\"}]\", "
+                         "\"chat_template_kwargs\": {\"mood\": \"calm\"}}\n");
     Dataset *b = sft_opened(&s);
     Text text = {0};
     assert_string_equal(sft_learned(a, 0, &text), "add;calmx[{'a': 1}]");
@@ -165,7 +170,7 @@ static void tools_may_be_a_list_or_its_text(void **state)
     text_free(&text);
     dataset_free(a);
     dataset_free(b);
-    chat_template_free((ChatTemplate *)(uintptr_t)s.template);
+    chat_template_free(t);
 }
 
 /* Without marks in the template: what each assistant's message adds. */
@@ -175,8 +180,9 @@ static void the_assistants_turns_are_learned_alone(void **state)
     SftSource s = sft_source();
     Text text = {0};
     s.assistant_only = true;
-    sft_write("a.jsonl", CHAT(M("system", "B\\u00e9 kind \\ud83d\\ude00.") "," M("user", "Hi") "," M("assistant", "Ho \\u00e9") "," M("user", "?") ","
-                              M("assistant", "Ha\\u00e9 \\ud83d\\ude00")));
+    sft_write("a.jsonl",
+              CHAT(M("system", "B\\u00e9 kind \\ud83d\\ude00.") "," M("user", "Hi") ","
+                   M("assistant", "Ho \\u00e9") "," M("user", "?") "," M("assistant", "Ha\\u00e9 \\ud83d\\ude00")));
     Dataset *d = sft_opened(&s);
     assert_string_equal(sft_learned(d, 0, &text), "Ho \xc3\xa9<|im_end|>\nHa\xc3\xa9 \xf0\x9f\x98\x80<|im_end|>\n");
     dataset_free(d);
@@ -273,7 +279,8 @@ static void rows_that_are_not_right_are_told_with_file_and_line(void **state)
         {"{\"messages\": [" M("user", "Hi") "], \"tools\": {}}\n", "line 2: column \"tools\" is an object"},
         {"{\"messages\": [" M("user", "Hi") "], \"chat_template_kwargs\": []}\n", "column \"chat_template_kwargs\""},
         {"{\"messages\": [" M("user", "Hi") "], \"chat_template_kwargs\": {\"tools\": 1}}\n", "line 2"},
-        {"{\"messages\": [{\"role\": \"assistant\", \"content\": \"x\", \"tool_calls\": 1}]}\n", "tool_calls is not a list"},
+        {"{\"messages\": [{\"role\": \"assistant\", \"content\": \"x\", \"tool_calls\": 1}]}\n",
+         "tool_calls is not a list"},
         {"{\"messages\": [" M("user", "Hi") "], }\n", "line 2"},
     };
     SftSource s = sft_source();
@@ -332,7 +339,8 @@ static void options_that_do_not_fit_the_rows_are_refused(void **state)
     sft_assert_refused(&s, STATUS_USAGE, "the tokenizer names none; set eos_token");
     sft_write("c.jsonl", CHAT(M("user", "Hi")));
     s = sft_source(), s.assistant_only = true;
-    sft_assert_refused(&s, STATUS_FORMAT, "line 1: assistant_only_loss: no token of this conversation is the assistant's");
+    sft_assert_refused(&s, STATUS_FORMAT,
+                       "line 1: assistant_only_loss: no token of this conversation is the assistant's");
 }
 
 int main(void)

@@ -15,9 +15,12 @@
 
 static const char conversations[] =
     "[[{\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", \"content\": \"Ho\"}],"
-    " [{\"role\": \"system\", \"content\": \"Be.\"}, {\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": \"assistant\", "
-    "\"content\": \" Ho \"}, {\"role\": \"user\", \"content\": \"Ho\"}, {\"role\": \"assistant\", \"content\": \"Ho\"}],"
-    " [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+    " [{\"role\": \"system\", \"content\": \"Be.\"}, {\"role\": \"user\", \"content\": \"Hi\"}, {\"role\": "
+    "\"assistant\", "
+    "\"content\": \" Ho \"}, {\"role\": \"user\", \"content\": \"Ho\"}, {\"role\": \"assistant\", \"content\": "
+    "\"Ho\"}],"
+    " [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"a\"}, {\"role\": "
+    "\"assistant\", "
     "\"content\": \"a\"}, {\"role\": \"user\", \"content\": \"a\"}]]";
 
 /* `[` and `]` stand for the marks. */
@@ -26,8 +29,10 @@ static ChatTemplate *compiled(const char *pattern, bool marks)
     Text text = {0};
     ChatTemplate *t = NULL;
     for (const char *p = pattern; *p; p++)
-        if (*p != '[' && *p != ']') text_add(&text, p, 1);
-        else if (marks) text_printf(&text, *p == '[' ? "{%% generation %%}" : "{%% endgeneration %%}");
+        if (*p != '[' && *p != ']')
+            text_add(&text, p, 1);
+        else if (marks)
+            text_printf(&text, *p == '[' ? "{%% generation %%}" : "{%% endgeneration %%}");
     if (chat_template_compile(text.data, text.size, "t", &t)) fail_msg("%s", status_message());
     assert_int_equal(chat_template_has_generation(t), marks);
     text_free(&text);
@@ -70,7 +75,7 @@ static void prefixes_find_what_marks_tell(void **state)
     static const char *const patterns[] = {
         /* ChatML */
         FOR "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% else %}<|im_start|>assistant\n[{{ m.content }}"
-        "<|im_end|>\n]{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+            "<|im_end|>\n]{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
         /* contents are trimmed, no prompt to speak of, an end token */
         "<s>" FOR "(INST) {{ m.content | trim }} (/INST){% else %}[ {{ m.content | trim }}</s>]{% endif %}{% endfor %}",
     };
@@ -100,8 +105,9 @@ static const char *said(const char *pattern, const char *messages, Text *out)
     return out->data;
 }
 
-#define TWO "[{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"one\"}, " \
-            "{\"role\": \"user\", \"content\": \"r\"}, {\"role\": \"assistant\", \"content\": \"two\"}]"
+#define TWO                                                                                                            \
+    "[{\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"one\"}, "                     \
+    "{\"role\": \"user\", \"content\": \"r\"}, {\"role\": \"assistant\", \"content\": \"two\"}]"
 
 static void what_templates_do_to_turns_is_seen_through(void **state)
 {
@@ -109,19 +115,25 @@ static void what_templates_do_to_turns_is_seen_through(void **state)
     Text t = {0};
     /* the prompt begins a thought that the turn does not have */
     assert_string_equal(said(FOR "U:{{ m.content }}\n{% else %}A:{{ m.content }};\n{% endif %}{% endfor %}"
-                             "{% if add_generation_prompt %}A:<think>\n{% endif %}", TWO, &t), "one;\n|two;\n");
+                                 "{% if add_generation_prompt %}A:<think>\n{% endif %}",
+                             TWO, &t),
+                        "one;\n|two;\n");
     /* a thought in the last turn alone, as Qwen 3 */
     assert_string_equal(said(FOR "U:{{ m.content }}\n{% else %}A:{% if loop.last %}<think>\n\n</think>\n\n{% endif %}"
-                             "{{ m.content }};\n{% endif %}{% endfor %}{% if add_generation_prompt %}A:{% endif %}",
-                             TWO, &t), "one;\n|<think>\n\n</think>\n\ntwo;\n");
+                                 "{{ m.content }};\n{% endif %}{% endfor %}{% if add_generation_prompt %}A:{% endif %}",
+                             TWO, &t),
+                        "one;\n|<think>\n\n</think>\n\ntwo;\n");
     /* an end of the conversation's own, which begins as the next turn does, as Phi 3 */
     assert_string_equal(said(FOR "<|user|>{{ m.content }}<|end|>{% else %}<|assistant|>{{ m.content }}<|end|>"
-                             "{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% else %}<|eos|>"
-                             "{% endif %}", TWO, &t), "one<|end|>|two<|end|><|eos|>");
+                                 "{% endif %}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% else %}<|eos|>"
+                                 "{% endif %}",
+                             TWO, &t),
+                        "one<|end|>|two<|end|><|eos|>");
     /* nothing to render before the first message */
     assert_string_equal(said("{% for m in messages %}{{ m.role }}:{{ m.content }}.{% endfor %}"
                              "{% if add_generation_prompt %}assistant:{% endif %}",
-                             "[{\"role\": \"assistant\", \"content\": \"first\"}]", &t), "first.");
+                             "[{\"role\": \"assistant\", \"content\": \"first\"}]", &t),
+                        "first.");
     text_free(&t);
 }
 
@@ -131,14 +143,17 @@ static void what_cannot_be_told_is_said(void **state)
     Text t = {0};
     /* earlier answers are shortened */
     assert_non_null(strstr(said(FOR "U:{{ m.content }}\n{% else %}A:{{ m.content if loop.last else '...' }};\n"
-                                "{% endif %}{% endfor %}", TWO, &t),
+                                    "{% endif %}{% endfor %}",
+                                TWO, &t),
                            "where the assistant speaks in message 2 cannot be told"));
     /* the beginning depends on the end */
     assert_non_null(strstr(said("{{ messages | length }}" FOR "U:{{ m.content }}\n{% else %}A:{{ m.content }};\n"
-                                "{% endif %}{% endfor %}", TWO, &t), "cannot be told"));
+                                "{% endif %}{% endfor %}",
+                                TWO, &t),
+                           "cannot be told"));
     /* the template does not take a beginning */
-    assert_non_null(strstr(said("{% if messages | length < 4 %}{{ raise_exception('short') }}{% endif %}x", TWO, &t),
-                           "short"));
+    assert_non_null(
+        strstr(said("{% if messages | length < 4 %}{{ raise_exception('short') }}{% endif %}x", TWO, &t), "short"));
     text_free(&t);
 }
 

@@ -43,12 +43,12 @@ static void open_run(Run *r, const char *model, const char *file, const char *co
     assert_ok(arguments_load(n, (char **)(uintptr_t)argv, r->arena, &r->args));
     test_model_open(&r->model, model, isa_detect(), 1);
     assert_ok(tokenizer_load(model, &r->tokenizer));
-    r->context = (TaskContext){.args = &r->args, .model = r->model.model, .tokenizer = r->tokenizer,
-                               .tokenizer_dir = model, .threads = 1};
+    r->context = (TaskContext){
+        .args = &r->args, .model = r->model.model, .tokenizer = r->tokenizer, .tokenizer_dir = model, .threads = 1};
 }
 
-#define OPEN(r, model, file, ...) \
-    open_run(r, FIXTURES "/models/" model, file, (const char *const[]){__VA_ARGS__ __VA_OPT__(,) NULL})
+#define OPEN(r, model, file, ...)                                                                                      \
+    open_run(r, FIXTURES "/models/" model, file, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
 static void open_set(Run *r)
 {
@@ -93,8 +93,13 @@ static Batch alone(const Batch *b, int i)
     static int32_t cu[2];
     const int32_t begin = b->cu_seqlens[i], end = b->cu_seqlens[i + 1];
     cu[1] = end - begin;
-    Batch one = {.num_seqs = 1, .max_seqlen = cu[1], .rows = cu[1], .ids = b->ids + begin,
-                 .position_ids = b->position_ids + begin, .labels = b->labels + begin, .cu_seqlens = cu,
+    Batch one = {.num_seqs = 1,
+                 .max_seqlen = cu[1],
+                 .rows = cu[1],
+                 .ids = b->ids + begin,
+                 .position_ids = b->position_ids + begin,
+                 .labels = b->labels + begin,
+                 .cu_seqlens = cu,
                  .sample = b->sample + i};
     return one;
 }
@@ -205,7 +210,10 @@ static void a_packed_example_is_one_of_the_sampler(void **state)
 static void targets_are_counted_as_the_reference_counts(void **state)
 {
     (void)state;
-    static const struct { const char *options[6]; int more, width; } cases[] = {
+    static const struct {
+        const char *options[6];
+        int more, width;
+    } cases[] = {
         {{"--completion_only_loss", "false"}, 2, 1},
         {{"--completion_only_loss", "true"}, 0, 1},
         {{"--completion_only_loss", "false", "--padding_free"}, 0, 0},
@@ -213,8 +221,8 @@ static void targets_are_counted_as_the_reference_counts(void **state)
         {{"--completion_only_loss", "false", "--packing", "--packing_strategy", "wrapped"}, 2, 1},
     };
     char path[256];
-    write_file("prompts.jsonl", "{\"prompt\": \"ab\", \"completion\": \"cd\"}\n{\"prompt\": \"e\", \"completion\": \"fgh\"}\n",
-               path);
+    write_file("prompts.jsonl",
+               "{\"prompt\": \"ab\", \"completion\": \"cd\"}\n{\"prompt\": \"e\", \"completion\": \"fgh\"}\n", path);
     for (size_t i = 0; i < COUNT(cases); i++) {
         Run r;
         const char *options[10] = {"--max_length", "6"};
@@ -232,7 +240,11 @@ static void targets_are_counted_as_the_reference_counts(void **state)
 static void rows_with_its_columns_ask_for_it(void **state)
 {
     (void)state;
-    static const struct { const char *name, *text; const char *options[4]; const Task *task; } cases[] = {
+    static const struct {
+        const char *name, *text;
+        const char *options[4];
+        const Task *task;
+    } cases[] = {
         {"a.jsonl", "{\"messages\": []}", {0}, &task_sft},
         {"a.jsonl", "{\"prompt\": \"x\", \"completion\": \"y\"}", {0}, &task_sft},
         {"a.json", "[{\"conversations\": []}]", {0}, &task_sft},
@@ -316,18 +328,26 @@ static const char *said(Run *r, char out[4096])
 static void a_set_that_never_ends_a_turn_is_warned_of(void **state)
 {
     (void)state;
-    static const struct { const char *template, *says; } cases[] = {
-        {"{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration %}<|im_end|>"
+    static const struct {
+        const char *template, *says;
+    } cases[] = {
+        {"{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{% endgeneration "
+         "%}<|im_end|>"
          "{% else %}{{ m.content }}<|im_end|>{% endif %}{% endfor %}",
          "ends a turn, as would <|im_end|>: the model does not learn to stop; the template's {% generation %} block"},
-        {"{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}"
-         "{% else %}{{ m.content }}{% endif %}{% endfor %}", NULL},
+        {"{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{% "
+         "endgeneration %}"
+         "{% else %}{{ m.content }}{% endif %}{% endfor %}",
+         NULL},
         {"{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|endoftext|>"
-         "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}", NULL},
+         "{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}",
+         NULL},
     };
     char data[256], template[256], out[4096];
-    write_file("turn.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
-                             "\"content\": \"b c\"}]}\n", data);
+    write_file("turn.jsonl",
+               "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", "
+               "\"content\": \"b c\"}]}\n",
+               data);
     for (size_t i = 0; i < COUNT(cases); i++) {
         Run r;
         write_file("turn.jinja", cases[i].template, template);
@@ -343,12 +363,17 @@ static void a_set_that_never_ends_a_turn_is_warned_of(void **state)
 static void wrong_settings_are_refused(void **state)
 {
     (void)state;
-    static const struct { const char *model, *file, *options[5], *says; } cases[] = {
+    static const struct {
+        const char *model, *file, *options[5], *says;
+    } cases[] = {
         {"gpt2_tiny", "chats.jsonl", {0}, "line 1: a conversation, and"},
         {"gpt2_tiny", "lines.jsonl", {"--task", "sft", "--max_length", "null"}, "set max_length: 48 or less"},
         {"llama_chat", "chats.jsonl", {"--eos_token", "<nope>"}, "eos_token: the tokenizer has no token \"<nope>\""},
         {"llama_chat", "chats.jsonl", {"--chat_template_path", "none.jinja"}, "none.jinja is not there"},
-        {"llama_chat", "chats.jsonl", {"--chat_template_path", FIXTURES "/data/chats.jsonl"}, "neither a directory nor a"},
+        {"llama_chat",
+         "chats.jsonl",
+         {"--chat_template_path", FIXTURES "/data/chats.jsonl"},
+         "neither a directory nor a"},
         {"llama_chat", "chats.jsonl", {"--chat_template_path", FIXTURES "/models/gpt2_tiny"}, "no chat template"},
         {"llama_chat", "chats.jsonl", {"--packing", "--max_length", "null"}, "packing needs max_length"},
         {"llama_chat", "lines.jsonl", {0}, NULL},
@@ -360,8 +385,10 @@ static void wrong_settings_are_refused(void **state)
         snprintf(file, sizeof file, FIXTURES "/data/%s", cases[i].file);
         open_run(&r, model, file, cases[i].options);
         const Status st = task_sft.open(&r.context, SPLIT_TRAIN, &r.set);
-        if (!cases[i].says) assert_ok(st);
-        else if (!st || !strstr(status_message(), cases[i].says)) fail_msg("%s: %s", cases[i].says, status_message());
+        if (!cases[i].says)
+            assert_ok(st);
+        else if (!st || !strstr(status_message(), cases[i].says))
+            fail_msg("%s: %s", cases[i].says, status_message());
         if (st) dataset_free(r.set), r.set = NULL;
         close_run(&r);
     }

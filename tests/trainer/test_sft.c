@@ -1,7 +1,7 @@
 /* links: callbacks */
-/* TRL's SFTTrainer's curves (tests/fixtures/curves/sft_*): `hone train` on the same run.yaml logs the same loss, gradient
- * norm and rate at every step; on two ranks too; a run that was stopped and resumed ends in the same bits; what is
- * written is a chat model with the template that it was tuned on. */
+/* TRL's SFTTrainer's curves (tests/fixtures/curves/sft_*): `hone train` on the same run.yaml logs the same loss,
+ * gradient norm and rate at every step; on two ranks too; a run that was stopped and resumed ends in the same bits;
+ * what is written is a chat model with the template that it was tuned on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,15 +58,19 @@ static void a_resumed_run_ends_in_the_same_bits(void **state)
 static void full_determinism_holds_for_packed_examples(void **state)
 {
     (void)state;
-    static const struct { int ranks, batch, accumulation; } splits[] = {{1, 4, 1}, {1, 1, 4}, {2, 2, 1}};
+    static const struct {
+        int ranks, batch, accumulation;
+    } splits[] = {{1, 4, 1}, {1, 1, 4}, {2, 2, 1}};
     Arena *arena;
     char options[512], *first = NULL;
     size_t first_size = 0, size;
     assert_int_equal(arena_new(&arena), OK);
     for (size_t i = 0; i < sizeof splits / sizeof *splits; i++) {
-        snprintf(options, sizeof options,
-                 "--full_determinism --loss_normalization tokens --max_train_samples 28 --per_device_train_batch_size %d "
-                 "--gradient_accumulation_steps %d", splits[i].batch, splits[i].accumulation);
+        snprintf(
+            options, sizeof options,
+            "--full_determinism --loss_normalization tokens --max_train_samples 28 --per_device_train_batch_size %d "
+            "--gradient_accumulation_steps %d",
+            splits[i].batch, splits[i].accumulation);
         train(splits[i].ranks, "sft_packed", options);
         char *model = written(arena, "model.safetensors", &size);
         if (!first) first = model, first_size = size;
