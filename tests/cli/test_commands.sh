@@ -22,10 +22,10 @@ run --help;               expect "--help is help" 0 '^ +inspect ' out
 run help args;            expect "help of a command" 0 '^hone args' out
 run args --help;          expect "--help of a command" 0 '^hone args' out
 run;                      expect "no command" 2 '^hone: error: a command is missing' err; quiet out
-run chat;                 expect "a command of a later version" 2 '`hone chat` is not part of this version; ' err; quiet out
+run serve;                expect "a command of a later version" 2 '`hone serve` is not part of this version; ' err; quiet out
 run argz;                 expect "a misspelt command" 2 'did you mean `hone args`' err
 run entirely-else;        expect "an unknown command" 2 'hone help' err
-run help chat;            expect "help of a missing command" 2 'not part of this version' err
+run help serve;           expect "help of a missing command" 2 'not part of this version' err
 
 run args;                 expect "args lists keys" 0 '^  learning_rate +float +5e-05 +Peak' out; quiet err
 run args learning-rate;   expect "one key" 0 '^default +5e-05$' out

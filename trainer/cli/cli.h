@@ -21,6 +21,7 @@ typedef struct Command {
 
 #define COMMANDS(COMMAND) /* sorted */ \
     COMMAND(args)                      \
+    COMMAND(chat)                      \
     COMMAND(convert)                   \
     COMMAND(env)                       \
     COMMAND(eval)                      \

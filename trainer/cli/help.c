@@ -13,7 +13,6 @@ static const struct {
     const char *name, *instead;
 } absent[] = {
     {"card", "write README.md of the model yourself"},
-    {"chat", "use `hone pipeline text-generation`"},
     {"estimate", "start the run with max_steps: 1 and watch its memory"},
     {"predict", "use `hone pipeline`"},
     {"pull", "download the model's directory yourself"},
