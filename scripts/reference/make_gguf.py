@@ -4,11 +4,11 @@ what transformers makes of them (logits). Their tokenizers are those of tests/fi
 blocks.gguf             a tensor of random blocks of every type that hone reads; blocks.safetensors: the same as gguf.dequantize has it
 llama_smollm.gguf       Llama, byte-level BPE split as SmolLM's, matrices of eight types, tied head, a chat template
 llama_sentencepiece.gguf  Llama with llama3's rotary factors, SentencePiece BPE: scores and no merges, F16
-gemma2_sentencepiece.gguf Gemma 2, SentencePiece BPE whose tokens merge in the order of their ids, BF16
+gemma2_sentencepiece.gguf  Gemma 2, SentencePiece BPE whose tokens merge in the order of their ids, BF16
 """
 import json
 
-from common import FIXTURES, check_versions, write_tensors
+from common import FIXTURES, ROOT, check_versions, write_tensors
 
 check_versions()
 
@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM  # noqa: E402
 
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
-GGUF, TOKENIZERS = FIXTURES / "gguf", FIXTURES / "tokenizer"
+GGUF, TOKENIZERS, SEEDS = FIXTURES / "gguf", FIXTURES / "tokenizer", ROOT / "tests" / "fuzz" / "seeds" / "gguf"
 TYPES = [Type.F32, Type.F16, Type.BF16, Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0, Type.Q4_K, Type.Q5_K, Type.Q6_K]
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 HIDDEN, INNER, HEADS, KV_HEADS, LAYERS = 32, 64, 4, 2, 1
@@ -197,7 +197,45 @@ def gemma2_sentencepiece():
     golden("gemma2_sentencepiece", rows, {"query_pre_attn_scalar": 16})  # which llama.cpp takes from the head
 
 
+def seed(name, byte_level):
+    """The smallest file of each kind of tokenizer, for the fuzzer."""
+    writer = gguf.GGUFWriter(SEEDS / f"{name}.gguf", "llama")
+    writer.add_name(name)
+    writer.add_context_length(8)
+    writer.add_embedding_length(4)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(4)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(1e4)
+    writer.add_rope_scaling_type(gguf.RopeScalingType.YARN if byte_level else gguf.RopeScalingType.LINEAR)
+    writer.add_rope_scaling_factor(2.0)
+    texts = ["<unk>", "<s>", "</s>", "a", "b", "ab", "<0x41>", "\u2581", "\u2581ab", "<x>"]
+    writer.add_tokenizer_model("gpt2" if byte_level else "llama")
+    writer.add_token_list(texts)
+    writer.add_token_types([UNKNOWN, CONTROL, CONTROL, NORMAL, NORMAL, NORMAL, BYTE, NORMAL, NORMAL, USER_DEFINED])
+    if byte_level:
+        writer.add_tokenizer_pre("llama-bpe")
+        writer.add_token_merges(["a b"])
+    else:
+        writer.add_token_scores([0.0, 0.0, 0.0, -3.0, -4.0, -1.0, 0.0, -5.0, -2.0, 0.0])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_chat_template([{"name": "default", "template": "{{ messages }}"}, {"name": "tools", "template": "x"}])
+    generator = numpy.random.default_rng(1)
+    for tensor, shape in [("token_embd", (10, 4)), ("output_norm", (4,)), ("blk.0.attn_norm", (4,)), ("blk.0.ffn_norm", (4,)),
+                          ("blk.0.attn_q", (4, 4)), ("blk.0.attn_k", (2, 4)), ("blk.0.attn_v", (2, 4)), ("blk.0.attn_output", (4, 4)),
+                          ("blk.0.ffn_gate", (4, 4)), ("blk.0.ffn_up", (4, 4)), ("blk.0.ffn_down", (4, 4))]:
+        kind = numpy.float16 if len(shape) == 2 and byte_level else numpy.float32
+        writer.add_tensor(f"{tensor}.weight", generator.standard_normal(shape).astype(kind))
+    finish(writer)
+
+
 GGUF.mkdir(parents=True, exist_ok=True)
+SEEDS.mkdir(parents=True, exist_ok=True)
+seed("byte_level", True)
+seed("sentencepiece", False)
 blocks()
 llama_smollm()
 llama_sentencepiece()

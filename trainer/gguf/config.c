@@ -47,6 +47,18 @@ done:
     return st;
 }
 
+/* Before a model of so many layers is declared. */
+static Status check_layers(const Gguf *g, const ModelGguf *names)
+{
+    char key[KEY];
+    int64_t layers;
+    Status st = gguf_int(g, key_of(key, names, "block_count"), &layers);
+    if (!st && (layers < 1 || (uint64_t)layers > gguf_tensor_count(g)))
+        st = status_raise(STATUS_FORMAT, "%s: %s is %lld, and there are %zu tensors", gguf_path(g), key,
+                          (long long)layers, gguf_tensor_count(g));
+    return st;
+}
+
 static Status read_keys(const Gguf *g, const ModelGguf *names, cJSON *config)
 {
     Status st = OK;
@@ -155,6 +167,7 @@ Status gguf_config_read(const Gguf *g, Arena *arena, const ModelGguf *names, con
     TRY(json_put(config, "model_type", cJSON_CreateString(type->name)));
     if (!embedding || embedding->ndim != 2) RAISE(FORMAT, "%s: token_embd.weight is missing or no matrix", where);
     TRY(json_put(config, "vocab_size", json_new_int(embedding->shape[0])));
+    TRY(check_layers(g, names));
     TRY(read_keys(g, names, config));
     for (const GgufFixed *f = names->fixed; f && f->config; f++)
         TRY(json_put(config, f->config, cJSON_Parse(f->json)));

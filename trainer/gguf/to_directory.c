@@ -60,20 +60,15 @@ static void name_problem(Text *problems, const Item *item, const char *name)
     }
 }
 
-static bool is_used(const Conversion *c, const GgufTensor *t)
-{
-    for (size_t i = 0; i < c->count; i++)
-        if (c->items[i].tensor == t) return true;
-    return gguf_is_extra(t->name);
-}
-
 static Status match(Conversion *c)
 {
     Status st = OK;
     Text problems = {0};
     char name[128], shape[192];
+    bool *used;
     const Parameters *ps = &c->model->params;
     TRY_NEW(c->arena, c->items, ps->count);
+    TRY_NEW(c->arena, used, gguf_tensor_count(c->g));
     for (; c->count < ps->count; c->count++) {
         Item *item = &c->items[c->count];
         item->parameter = ps->list[c->count];
@@ -82,12 +77,13 @@ static Status match(Conversion *c)
         item->tensor = gguf_tensor_find(c->g, name);
         name_problem(&problems, item, name);
         if (!item->tensor) continue;
+        used[item->tensor - gguf_tensor_at(c->g, 0)] = true;
         item->cols = item->tensor->ndim > 1 ? item->tensor->shape[item->tensor->ndim - 1] : 1;
         item->rows = item->tensor->numel / item->cols;
     }
     for (size_t i = 0; i < gguf_tensor_count(c->g); i++) {
         const GgufTensor *t = gguf_tensor_at(c->g, i);
-        if (!is_used(c, t))
+        if (!used[i] && !gguf_is_extra(t->name))
             text_printf(&problems, "\n  unexpected: %s %s", t->name, shape_text(t->shape, t->ndim, shape));
     }
     if (problems.failed) RAISE(MEMORY, "out of memory");
