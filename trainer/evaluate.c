@@ -18,7 +18,7 @@
 /* Of one batch. */
 typedef struct Part { double loss, targets, hf_targets, examples; } Part;
 
-static Status evaluate_batch(Trainer *tr, const Batch *batch, Part *out)
+static Status evaluate_batch(Trainer *tr, const Batch *batch, int64_t examples, Part *out)
 {
     Status st = OK;
     const double *sum;
@@ -29,7 +29,8 @@ static Status evaluate_batch(Trainer *tr, const Batch *batch, Part *out)
     TRY(tape_status(&tr->tape));
     tr->machine.k->sum_segments(tr->machine.stream, step_results_losses(tr), rows->data, rows->rows, NULL, 1);
     TRY(step_results_read(tr, &sum, NULL));
-    *out = (Part){*sum, (double)batch->targets, (double)batch->hf_targets, batch->num_seqs};
+    const int64_t counted = tr->task->evaluates_means ? batch->targets : batch->hf_targets;
+    *out = (Part){*sum, (double)batch->targets, (double)(counted > 0 ? counted : 1), (double)examples};
 done:
     return st;
 }
@@ -133,7 +134,7 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *le
         if (*left) break;
         TRY(loader_next(loader, &step));
         if (!step) break;
-        TRY(evaluate_batch(tr, &step->micro[0], &parts[step->update]));
+        TRY(evaluate_batch(tr, &step->micro[0], step->samples, &parts[step->update]));
         progress_part_step(tr->progress, ++done);
         report_batch(tr, done);
     }

@@ -47,12 +47,14 @@ CURVE_CASES = {
     "sft_packed": {**CHAT, "train_file": "chats.jsonl", "packing": "true", "max_length": 128, "per_device_train_batch_size": 2},
     "sft_packed_prompts": {**CHAT, "train_file": "prompts.jsonl", "packing": "true", "packing_strategy": "bfd_split",
                            "max_length": 40, "validation_file": "prompts_held_out.jsonl", "do_eval": "true",
-                           "eval_strategy": "steps", "eval_steps": 16, "gradient_accumulation_steps": 2},
+                           "eval_strategy": "steps", "eval_steps": 16, "per_device_eval_batch_size": 3,
+                           "gradient_accumulation_steps": 2},
     # counts all labels in training, like the Trainer
     "sft_gpt2": {"model_name_or_path": "tests/fixtures/models/gpt2_tiny", "train_file": "lines.jsonl", "max_length": 32,
                  "task": "sft", "packing": "true", "packing_strategy": "wrapped"},
     "sft_gpt2_prompts": {"model_name_or_path": "tests/fixtures/models/gpt2_tiny", "train_file": "prompts.jsonl",
-                         "max_length": 48, "completion_only_loss": "false"},
+                         "max_length": 48, "completion_only_loss": "false", "validation_file": "prompts_held_out.jsonl",
+                         "do_eval": "true", "eval_strategy": "steps", "eval_steps": 8, "per_device_eval_batch_size": 4},
 }
 # what is prepared: file, options
 PREPARED = [

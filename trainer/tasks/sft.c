@@ -150,11 +150,13 @@ static bool takes(const TrainingArguments *args, const Row *row)
 
 const Task task_sft = {
     .name = "sft",
+    .pipeline_tag = "text-generation",
     .model_card = "supervised fine-tuning",
     .open = open_split,
     .collate = collate,
     .loss = causal_loss,
     .perplexity = true,
+    .evaluates_means = true,
     .show = sft_show,
     .about = sft_about,
     .takes = takes,

@@ -20,7 +20,8 @@ typedef struct TaskContext {
 } TaskContext;
 
 typedef struct Task {
-    const char *name;       /* the `task` key, pipeline()'s name */
+    const char *name;         /* the `task` key, pipeline()'s name */
+    const char *pipeline_tag; /* NULL: its name is one */
     const char *model_card; /* in words: "text generation" */
     /* *out NULL: the config names no data for the split. */
     Status (*open)(const TaskContext *c, Split split, Dataset **out);
@@ -28,6 +29,8 @@ typedef struct Task {
     /* Losses a row (op_linear_cross_entropy and its like). */
     Tensor *(*loss)(Tape *t, const Model *m, const Batch *batch, const LossSpec *spec);
     bool perplexity; /* exp(eval_loss) is reported */
+    /* loss_normalization hf divides an evaluation's batch by its targets, whatever the model counts in training. */
+    bool evaluates_means;
     /* For --dry_run: an example as the model sees it; coloured for a terminal, or with marks. And a line about the
      * set; NULL: nothing. */
     Status (*show)(const TaskContext *c, const Dataset *d, int64_t index, bool colours, Text *out);
