@@ -23,27 +23,52 @@ static void check_number(const GenerationKey *key, double x)
     FUZZ_CHECK(x == key->off || (isfinite(x) && x <= key->most && (key->above ? x > key->least : x >= key->least)));
 }
 
+static void check_ids(const IdList *list)
+{
+    FUZZ_CHECK(list->count >= 0);
+    for (int32_t i = 0; i < list->count; i++) FUZZ_CHECK(list->ids[i] >= 0);
+}
+
+static void check_biases(const BiasList *list)
+{
+    FUZZ_CHECK(list->count >= 0);
+    for (int32_t i = 0; i < list->count; i++) {
+        FUZZ_CHECK(list->items[i].sequence.count > 0 && !isnan(list->items[i].bias));
+        check_ids(&list->items[i].sequence);
+    }
+}
+
+static void check_strings(const StringList *list)
+{
+    FUZZ_CHECK(list->count >= 0);
+    for (int32_t i = 0; i < list->count; i++) FUZZ_CHECK(*list->strings[i]);
+}
+
 static void check(const GenerationConfig *c)
 {
     int count;
     const GenerationKey *keys = generation_keys(&count);
-    FUZZ_CHECK(c->eos_count >= 0 && c->eos_count <= GENERATION_EOS_MOST);
-    for (int i = 0; i < c->eos_count; i++) FUZZ_CHECK(c->eos_token_id[i] >= 0);
     for (int i = 0; i < count; i++) {
-        const char *at = (const char *)c + keys[i].offset;
+        const void *at = (const char *)c + keys[i].offset;
         if (keys[i].type == GENERATION_INT) check_number(&keys[i], (double)*(const int64_t *)at);
         if (keys[i].type == GENERATION_REAL) check_number(&keys[i], *(const double *)at);
+        if (keys[i].type == GENERATION_IDS) check_ids(at);
+        if (keys[i].type == GENERATION_SEQUENCES || keys[i].type == GENERATION_BIASES) check_biases(at);
+        if (keys[i].type == GENERATION_STRINGS) check_strings(at);
+        if (keys[i].type == GENERATION_DECAY) FUZZ_CHECK(c->decay_start >= -1 && isfinite(c->decay_factor));
     }
 }
 
 static void resolve(const cJSON *call, const cJSON *model)
 {
     GenerationConfig c;
-    for (int pipeline = 0; pipeline < 2; pipeline++) {
-        memset(&c, 0xA5, sizeof c); /* a field that is not set shows */
-        if (generation_config_resolve(call, model, "generation_config.json", pipeline, &c) == OK) check(&c);
+    Arena *arena;
+    FUZZ_CHECK(arena_new(&arena) == OK);
+    for (GenerationDefaults defaults = DEFAULTS_LIBRARY; defaults <= DEFAULTS_CHAT; defaults++) {
+        if (generation_config_resolve(call, model, "generation_config.json", defaults, arena, &c) == OK) check(&c);
         else FUZZ_CHECK(*status_message());
     }
+    arena_free(arena);
 }
 
 static void read_model(const cJSON *call)
