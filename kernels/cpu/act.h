@@ -7,7 +7,7 @@
 #define HONE_KERNELS_CPU_ACT_H
 
 #include "kernels/kernels.h"
-#include "kernels/vec.h"
+#include "kernels/cpu/typed.h"
 
 #define ACT_2_SQRT_2_PI 1.5957691216057308f /* 2 sqrt(2/pi) */
 #define ACT_SQRT_HALF 0.70710678118654752f

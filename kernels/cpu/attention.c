@@ -2,23 +2,23 @@
  * walks the blocks of keys that any of them sees, with a running maximum m and sum l for each query (Milakov and
  * Gimelshein 2018), and out^T [dim, QUERIES]. A few queries against many keys (generation with cached keys) would leave
  * lanes empty: they go row by row, keys in lanes where it counts. */
-#include <assert.h>
-
 #include "kernels/cpu/attention.h"
 
 enum { FEW_QUERIES = VF / 4 };
 
 typedef struct Forward {
     Stream *stream;
-    float *out, *lse;
-    const float *q, *k, *v;
+    Dtype dtype;
+    void *out;
+    float *lse;
+    const void *q, *k, *v;
     const AttentionShape *shape;
     const Dropout *dropout;
     int64_t blocks;
 } Forward;
 
 /* A thread's memory. */
-typedef struct Work { float *q_t, *out_t, *scores, *most, *sum, *spare; } Work;
+typedef struct Work { float *q_t, *out_t, *scores, *most, *sum, *spare, *keys; } Work;
 
 /* Scores of vector v of the part become probabilities relative to the new maximum; out^T so far is scaled to it. */
 VEC_FN void softmax_vector(const Head *h, const Part *p, int64_t v, const Work *w)
@@ -55,10 +55,10 @@ VEC_FN void softmax_vector(const Head *h, const Part *p, int64_t v, const Work *
     }
 }
 
-static void block(const Head *h, int64_t i0, int64_t count, float *out, int64_t out_stride, float *lse, const Work *w)
+static void block(const Head *h, int64_t i0, int64_t count, void *out, int64_t out_stride, float *lse, const Work *w)
 {
     int64_t from, to, vectors = up(count, VF) / VF;
-    pack_transposed(w->q_t, h->q + i0 * h->q_stride, h->q_stride, count, h->dim,
+    pack_transposed(h->dtype, w->q_t, typed_at(h->dtype, h->q, i0 * h->q_stride), h->q_stride, count, h->dim,
                     h->softcap > 0 ? h->scale / h->softcap : h->scale, w->spare);
     memset(w->out_t, 0, (size_t)(h->dim * QUERIES) * sizeof(float));
     for (int64_t i = 0; i < QUERIES; i++) w->most[i] = -INFINITY, w->sum[i] = 0;
@@ -66,9 +66,10 @@ static void block(const Head *h, int64_t i0, int64_t count, float *out, int64_t 
     for (int64_t j = from; j < to; j += KEYS) {
         Part p = part_of(h, i0, count, j, at_most(j + KEYS, to));
         if (p.first >= p.last) continue;
+        part_keys(h, &p, w->keys);
         part_scores(h, &p, w->q_t, w->scores);
         for (int64_t v = p.first; v < p.last; v++) softmax_vector(h, &p, v, w);
-        Operands o = {.a = h->v + j * h->v_stride, .a_row = 1, .a_step = h->v_stride, .b = w->scores + p.first * VF,
+        Operands o = {.a = p.v, .a_row = 1, .a_step = p.v_stride, .b = w->scores + p.first * VF,
                       .b_row = QUERIES, .c = w->out_t + p.first * VF, .c_row = QUERIES};
         product(o, h->dim, p.last - p.first, p.to - p.from, true);
     }
@@ -81,16 +82,19 @@ static void block(const Head *h, int64_t i0, int64_t count, float *out, int64_t 
         }
         if (lse) vf_put(lse + i0 + v * VF, most + vf_log(sum), count - v * VF);
     }
-    unpack_transposed(out + i0 * out_stride, out_stride, w->out_t, count, h->dim, w->spare);
+    unpack_transposed(h->dtype, typed_at(h->dtype, out, i0 * out_stride), out_stride, w->out_t, count, h->dim,
+                      w->spare);
 }
 
-static Work work_of(Stream *s, int thread, int64_t dim, int64_t len_k)
+static Work work_of(Stream *s, Dtype dtype, int thread, int64_t dim, int64_t len_k)
 {
     int64_t floats = 2 * dim * QUERIES + KEYS * QUERIES + 2 * QUERIES + VF * dim;
+    if (dtype != DTYPE_F32) floats += 2 * KEYS * dim;
     int64_t row = up(dim, VF) + len_k; /* attention_row's */
     float *p = stream_scratch(s, thread, 0, (size_t)at_least(floats, row) * sizeof *p);
     Work w = {.q_t = p, .out_t = p + dim * QUERIES, .scores = p + 2 * dim * QUERIES};
     w.most = w.scores + KEYS * QUERIES, w.sum = w.most + QUERIES, w.spare = w.sum + QUERIES;
+    w.keys = w.spare + VF * dim;
     return w;
 }
 
@@ -101,25 +105,25 @@ static void forward_task(void *context, int64_t task, int thread)
     int64_t i0 = task % a->blocks * QUERIES;
     int32_t head = (int32_t)(task / a->blocks % shape->heads), sequence = (int32_t)(task / a->blocks / shape->heads);
     int64_t row = shape->cu_seqlens_q[sequence], rows = shape->cu_seqlens_q[shape->num_seqs];
-    Head h = head_of(shape, a->dropout, sequence, head, a->q, a->k, a->v);
+    Head h = head_of(a->dtype, shape, a->dropout, sequence, head, a->q, a->k, a->v);
     if (i0 >= h.len_q) return;
     int64_t count = at_most(QUERIES, h.len_q - i0);
-    float *out = a->out + row * shape->out_stride + head * h.dim, *lse = a->lse ? a->lse + head * rows + row : NULL;
-    Work w = work_of(a->stream, thread, h.dim, h.len_k);
+    void *out = typed_at(a->dtype, a->out, row * shape->out_stride + head * h.dim);
+    float *lse = a->lse ? a->lse + head * rows + row : NULL;
+    Work w = work_of(a->stream, a->dtype, thread, h.dim, h.len_k);
     if (stream_failed(a->stream)) return;
     if (count > FEW_QUERIES) {
         block(&h, i0, count, out, shape->out_stride, lse, &w);
         return;
     }
     for (int64_t i = i0; i < i0 + count; i++)
-        VARIANT(attention_row)(&h, i, out + i * shape->out_stride, lse ? lse + i : NULL, w.q_t);
+        VARIANT(attention_row)(&h, i, typed_at(a->dtype, out, i * shape->out_stride), lse ? lse + i : NULL, w.q_t);
 }
 
 static void attention_forward(Stream *s, Dtype dtype, void *out, float *lse, const void *q, const void *k,
                               const void *v, const AttentionShape *shape, const Dropout *dropout)
 {
-    assert(dtype == DTYPE_F32), (void)dtype;
-    Forward a = {.stream = s, .out = out, .lse = lse, .q = q, .k = k, .v = v, .shape = shape, .dropout = dropout,
+    Forward a = {.stream = s, .dtype = dtype, .out = out, .lse = lse, .q = q, .k = k, .v = v, .shape = shape, .dropout = dropout,
                  .blocks = up(shape->max_seqlen_q, QUERIES) / QUERIES};
     threads_run(stream_threads(s), a.blocks * shape->heads * shape->num_seqs, forward_task, &a);
 }

@@ -4,14 +4,14 @@
  * A task owns one key/value head of one sequence, so nothing is shared: it walks its query heads, their blocks of
  * queries, and the keys that these see, always in this order. dK and dV are summed in scratch (rows of whole vectors)
  * and written once. */
-#include <assert.h>
-
 #include "kernels/cpu/attention.h"
 
 typedef struct Backward {
     Stream *stream;
-    float *dq, *dk, *dv;
-    const float *dout, *q, *k, *v, *out, *lse;
+    Dtype dtype;
+    void *dq, *dk, *dv;
+    const void *dout, *q, *k, *v, *out;
+    const float *lse;
     const AttentionShape *shape;
     const Dropout *dropout;
 } Backward;
@@ -19,14 +19,15 @@ typedef struct Backward {
 /* A thread's memory. _t: [dim, QUERIES]; _rows: [QUERIES, width], width = dim in whole vectors, 0 beyond dim. */
 typedef struct Work {
     int64_t width;
-    float *q_t, *dout_t, *dq_t, *q_rows, *dout_rows, *p, *ds, *lse, *delta, *spare, *dk, *dv;
+    float *q_t, *dout_t, *dq_t, *q_rows, *dout_rows, *p, *ds, *lse, *delta, *spare, *dk, *dv, *k, *v; /* k, v [len_k, dim]: widened */
 } Work;
 
-static Work work_of(Stream *s, int thread, int64_t dim, int64_t len_k)
+static Work work_of(Stream *s, Dtype dtype, int thread, int64_t dim, int64_t len_k)
 {
-    int64_t width = up(dim, VF);
+    int64_t width = up(dim, VF), widened = dtype == DTYPE_F32 ? 0 : len_k * dim;
     int64_t floats =
-        3 * dim * QUERIES + 2 * QUERIES * width + 2 * KEYS * QUERIES + 2 * QUERIES + VF * dim + 2 * len_k * width;
+        3 * dim * QUERIES + 2 * QUERIES * width + 2 * KEYS * QUERIES + 2 * QUERIES + VF * dim + 2 * len_k * width +
+        2 * widened;
     float *at = stream_scratch(s, thread, 0, (size_t)floats * sizeof *at);
     Work w = {.width = width};
     struct {
@@ -36,26 +37,38 @@ static Work work_of(Stream *s, int thread, int64_t dim, int64_t len_k)
         {&w.q_t, dim * QUERIES}, {&w.dout_t, dim * QUERIES}, {&w.dq_t, dim * QUERIES}, {&w.q_rows, QUERIES * width},
         {&w.dout_rows, QUERIES * width}, {&w.p, KEYS * QUERIES}, {&w.ds, KEYS * QUERIES}, {&w.lse, QUERIES},
         {&w.delta, QUERIES}, {&w.spare, VF * dim}, {&w.dk, len_k * width}, {&w.dv, len_k * width},
+        {&w.k, widened}, {&w.v, widened},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) *parts[i].array = at, at += parts[i].n;
     return w;
 }
 
-static void pack_rows(float *rows, int64_t width, const float *x, int64_t stride, int64_t count, int64_t dim)
+static void pack_rows(Dtype dtype, float *rows, int64_t width, const void *x, int64_t stride, int64_t count, int64_t dim)
 {
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t d = 0; d < dim; d += VF) vf_store(rows + i * width + d, vf_get(x + i * stride + d, dim - d));
+#define LOOP(type)                      \
+    for (int64_t i = 0; i < count; i++) \
+        for (int64_t d = 0; d < dim; d += VF) vf_store(rows + i * width + d, at(type, x, i * stride + d, dim - d))
+    switch (dtype) { DTYPE_CASES(LOOP) }
+#undef LOOP
+}
+
+/* The dot product of row i of dout and out. */
+VEC_FN float delta_of(Dtype type, const float *dout, const void *out, int64_t dim)
+{
+    vf sum = vf_zero();
+    for (int64_t d = 0; d < dim; d += VF) sum = vf_fma(vf_load(dout + d), at(type, out, d, dim - d), sum);
+    return vf_sum(sum);
 }
 
 /* delta[i] = sum over d of dout * out; lse, with what makes P zero where nothing is seen or no query is. */
-static void pack_statistics(const Work *w, const float *out, int64_t out_stride, const float *lse, int64_t count,
-                            int64_t dim)
+static void pack_statistics(Dtype dtype, const Work *w, const void *out, int64_t out_stride, const float *lse,
+                            int64_t count, int64_t dim)
 {
     for (int64_t i = 0; i < QUERIES; i++) {
-        vf sum = vf_zero();
-        for (int64_t d = 0; i < count && d < dim; d += VF)
-            sum = vf_fma(vf_load(w->dout_rows + i * w->width + d), vf_get(out + i * out_stride + d, dim - d), sum);
-        w->delta[i] = vf_sum(sum);
+        w->delta[i] = 0;
+#define LOOP(d) w->delta[i] = delta_of(d, w->dout_rows + i * w->width, typed_at(d, out, i * out_stride), dim)
+        if (i < count) switch (dtype) { DTYPE_CASES(LOOP) }
+#undef LOOP
         w->lse[i] = i < count && lse[i] != -INFINITY ? lse[i] : INFINITY;
     }
 }
@@ -91,7 +104,7 @@ static void part_backward(const Head *h, const Part *p, const Work *w)
     int64_t keys = p->to - p->from, vectors = p->last - p->first, lane = p->first * VF;
     int64_t queries = at_most(p->last * VF, p->count) - lane;
     part_scores(h, p, w->q_t, w->p);
-    Operands dp = {.a = h->v + p->from * h->v_stride, .a_row = h->v_stride, .a_step = 1, .b = w->dout_t + lane,
+    Operands dp = {.a = p->v, .a_row = p->v_stride, .a_step = 1, .b = w->dout_t + lane,
                    .b_row = QUERIES, .c = w->ds + lane, .c_row = QUERIES};
     product(dp, keys, vectors, h->dim, false);
     for (int64_t v = p->first; v < p->last; v++) gradient_vector(h, p, v, w);
@@ -101,37 +114,57 @@ static void part_backward(const Head *h, const Part *p, const Work *w)
     Operands dk = {.a = w->ds + lane, .a_row = QUERIES, .a_step = 1, .b = w->q_rows + lane * w->width,
                    .b_row = w->width, .c = w->dk + p->from * w->width, .c_row = w->width};
     product(dk, keys, w->width / VF, queries, true);
-    Operands dq = {.a = h->k + p->from * h->k_stride, .a_row = 1, .a_step = h->k_stride, .b = w->ds + lane,
+    Operands dq = {.a = p->k, .a_row = 1, .a_step = p->k_stride, .b = w->ds + lane,
                    .b_row = QUERIES, .c = w->dq_t + lane, .c_row = QUERIES};
     product(dq, h->dim, vectors, keys, true);
 }
 
 /* All queries of one head: writes its dq, adds to w->dk and w->dv. */
-static void head_backward(const Head *h, float *dq, const float *dout, const float *out, int64_t out_stride,
+static void head_backward(const Head *h, void *dq, const void *dout, const void *out, int64_t out_stride,
                           const float *lse, const Work *w)
 {
+    Dtype type = h->dtype;
+    float scale = h->softcap > 0 ? h->scale / h->softcap : h->scale;
     for (int64_t i0 = 0; i0 < h->len_q; i0 += QUERIES) {
         int64_t from, to, count = at_most(QUERIES, h->len_q - i0);
-        const float *q = h->q + i0 * h->q_stride, *dout_block = dout + i0 * out_stride;
-        pack_transposed(w->q_t, q, h->q_stride, count, h->dim, h->softcap > 0 ? h->scale / h->softcap : h->scale,
-                        w->spare);
-        pack_transposed(w->dout_t, dout_block, out_stride, count, h->dim, 1, w->spare);
-        pack_rows(w->q_rows, w->width, q, h->q_stride, count, h->dim);
-        pack_rows(w->dout_rows, w->width, dout_block, out_stride, count, h->dim);
-        pack_statistics(w, out + i0 * out_stride, out_stride, lse + i0, count, h->dim);
+        const void *q = typed_at(type, h->q, i0 * h->q_stride), *dout_block = typed_at(type, dout, i0 * out_stride);
+        pack_transposed(type, w->q_t, q, h->q_stride, count, h->dim, scale, w->spare);
+        pack_transposed(type, w->dout_t, dout_block, out_stride, count, h->dim, 1, w->spare);
+        pack_rows(type, w->q_rows, w->width, q, h->q_stride, count, h->dim);
+        pack_rows(type, w->dout_rows, w->width, dout_block, out_stride, count, h->dim);
+        pack_statistics(type, w, typed_at(type, out, i0 * out_stride), out_stride, lse + i0, count, h->dim);
         memset(w->dq_t, 0, (size_t)(h->dim * QUERIES) * sizeof(float));
         keys_seen(h, i0, count, &from, &to);
         for (int64_t j = from; j < to; j += KEYS) {
             Part p = part_of(h, i0, count, j, at_most(j + KEYS, to));
-            if (p.first < p.last) part_backward(h, &p, w);
+            if (p.first >= p.last) continue;
+            part_keys(h, &p, NULL);
+            part_backward(h, &p, w);
         }
-        unpack_transposed(dq + i0 * h->q_stride, h->q_stride, w->dq_t, count, h->dim, w->spare);
+        unpack_transposed(type, typed_at(type, dq, i0 * h->q_stride), h->q_stride, w->dq_t, count, h->dim, w->spare);
     }
 }
 
-static void copy_rows(float *x, int64_t stride, const float *rows, int64_t width, int64_t count, int64_t dim)
+static void give_rows(Dtype dtype, void *x, int64_t stride, const float *rows, int64_t width, int64_t count, int64_t dim)
 {
-    for (int64_t i = 0; i < count; i++) memcpy(x + i * stride, rows + i * width, (size_t)dim * sizeof *x);
+    for (int64_t i = 0; i < count; i++) narrow_row(dtype, typed_at(dtype, x, i * stride), rows + i * width, dim);
+}
+
+/* Keys and values of the head, once for all that read them. */
+static void widen_keys(Head *h, const Work *w)
+{
+    if (h->kv_dtype == DTYPE_F32) return;
+    for (int64_t i = 0; i < h->len_k; i++) {
+        widen_row(h->kv_dtype, w->k + i * h->dim, typed_at(h->kv_dtype, h->k, i * h->k_stride), h->dim);
+        widen_row(h->kv_dtype, w->v + i * h->dim, typed_at(h->kv_dtype, h->v, i * h->v_stride), h->dim);
+    }
+}
+
+/* What widen_keys has made, for another query head that shares it. */
+static void use_widened(Head *h, const Work *w)
+{
+    if (h->kv_dtype == DTYPE_F32) return;
+    h->k = w->k, h->v = w->v, h->k_stride = h->v_stride = h->dim, h->kv_dtype = DTYPE_F32;
 }
 
 static void backward_task(void *context, int64_t task, int thread)
@@ -143,26 +176,29 @@ static void backward_task(void *context, int64_t task, int thread)
     int64_t row_q = shape->cu_seqlens_q[sequence], row_k = shape->cu_seqlens_k[sequence],
             rows = shape->cu_seqlens_q[shape->num_seqs];
     int64_t len_k = shape->cu_seqlens_k[sequence + 1] - row_k, dim = shape->head_dim;
-    Work w = work_of(a->stream, thread, dim, len_k);
+    Work w = work_of(a->stream, a->dtype, thread, dim, len_k);
     if (stream_failed(a->stream)) return;
     memset(w.dk, 0, (size_t)(len_k * w.width) * sizeof(float));
     memset(w.dv, 0, (size_t)(len_k * w.width) * sizeof(float));
     for (int32_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        Head h = head_of(shape, a->dropout, sequence, head, a->q, a->k, a->v);
+        Head h = head_of(a->dtype, shape, a->dropout, sequence, head, a->q, a->k, a->v);
         int64_t at_q = row_q * shape->q_stride + head * dim, at_out = row_q * shape->out_stride + head * dim;
-        head_backward(&h, a->dq + at_q, a->dout + at_out, a->out + at_out, shape->out_stride,
-                      a->lse + head * rows + row_q, &w);
+        if (head == kv_head * group) widen_keys(&h, &w);
+        use_widened(&h, &w);
+        head_backward(&h, typed_at(a->dtype, a->dq, at_q), typed_at(a->dtype, a->dout, at_out),
+                      typed_at(a->dtype, a->out, at_out), shape->out_stride, a->lse + head * rows + row_q, &w);
     }
-    copy_rows(a->dk + row_k * shape->k_stride + kv_head * dim, shape->k_stride, w.dk, w.width, len_k, dim);
-    copy_rows(a->dv + row_k * shape->v_stride + kv_head * dim, shape->v_stride, w.dv, w.width, len_k, dim);
+    give_rows(a->dtype, typed_at(a->dtype, a->dk, row_k * shape->k_stride + kv_head * dim), shape->k_stride, w.dk,
+              w.width, len_k, dim);
+    give_rows(a->dtype, typed_at(a->dtype, a->dv, row_k * shape->v_stride + kv_head * dim), shape->v_stride, w.dv,
+              w.width, len_k, dim);
 }
 
 void VARIANT(attention_backward)(Stream *s, Dtype dtype, void *dq, void *dk, void *dv, const void *dout, const void *q,
                                  const void *k, const void *v, const void *out, const float *lse,
                                  const AttentionShape *shape, const Dropout *dropout)
 {
-    assert(dtype == DTYPE_F32), (void)dtype;
-    Backward a = {.stream = s, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .q = q, .k = k, .v = v, .out = out,
+    Backward a = {.stream = s, .dtype = dtype, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .q = q, .k = k, .v = v, .out = out,
                   .lse = lse, .shape = shape, .dropout = dropout};
     threads_run(stream_threads(s), (int64_t)shape->kv_heads * shape->num_seqs, backward_task, &a);
 }

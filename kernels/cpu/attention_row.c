@@ -19,15 +19,15 @@ VEC_FN void four_sums(vf a[4], float sums[4])
 }
 
 /* scores[j] = q k_j for j of [from, to); q is scaled. */
-static void row_scores(const Head *h, const float *q, int64_t from, int64_t to, float *scores)
+VEC_FN void row_scores(Dtype type, const Head *h, const float *q, int64_t from, int64_t to, float *scores)
 {
     for (int64_t j = from; j < to; j += AT_ONCE) {
-        const float *k[AT_ONCE];
-        for (int64_t r = 0; r < AT_ONCE; r++) k[r] = h->k + at_most(j + r, to - 1) * h->k_stride;
+        const void *k[AT_ONCE];
+        for (int64_t r = 0; r < AT_ONCE; r++) k[r] = typed_at(type, h->k, at_most(j + r, to - 1) * h->k_stride);
         vf sum[AT_ONCE] = {{0}};
         for (int64_t d = 0; d < h->dim; d += VF) {
             vf x = vf_get(q + d, h->dim - d);
-            for (int64_t r = 0; r < AT_ONCE; r++) sum[r] = vf_fma(x, vf_get(k[r] + d, h->dim - d), sum[r]);
+            for (int64_t r = 0; r < AT_ONCE; r++) sum[r] = vf_fma(x, at(type, k[r], d, h->dim - d), sum[r]);
         }
         float sums[AT_ONCE];
         four_sums(sum, sums);
@@ -61,33 +61,40 @@ static float row_softmax(const Head *h, uint32_t position, int64_t from, int64_t
 }
 
 /* out = factor * sum of scores[j] v_j: TILE_VECTORS vectors of head_dim at a time, even and odd keys apart. */
-static void row_output(const Head *h, const float *scores, int64_t from, int64_t to, float factor, float *out)
+VEC_FN void row_output(Dtype type, const Head *h, const float *scores, int64_t from, int64_t to, float factor, void *out)
 {
     for (int64_t d = 0; d < h->dim; d += TILE_VECTORS * VF) {
         vf even[TILE_VECTORS] = {{0}}, odd[TILE_VECTORS] = {{0}};
         for (int64_t j = from; j < to; j++) {
-            const float *v = h->v + j * h->v_stride;
+            const void *v = typed_at(type, h->v, j * h->v_stride);
             vf p = vf_set(scores[j]), *sum = j & 1 ? odd : even;
             for (int64_t i = 0, left = h->dim - d; i < TILE_VECTORS && left > 0; i++, left -= VF)
-                sum[i] = vf_fma(p, vf_get(v + d + i * VF, left), sum[i]);
+                sum[i] = vf_fma(p, at(type, v, d + i * VF, left), sum[i]);
         }
         for (int64_t i = 0, left = h->dim - d; i < TILE_VECTORS && left > 0; i++, left -= VF)
-            vf_put(out + d + i * VF, (even[i] + odd[i]) * factor, left);
+            put(type, out, d + i * VF, (even[i] + odd[i]) * factor, left);
     }
 }
 
-void VARIANT(attention_row)(const Head *h, int64_t i, float *out, float *lse, float *work)
+VEC_FN void row(Dtype type, const Head *h, int64_t i, void *out, float *lse, float *work)
 {
     float *q = work, *scores = work + up(h->dim, VF), most = -INFINITY, sum = 0;
     int64_t own = i + h->offset, from = h->window ? at_least(0, own - h->window + 1) : 0;
     int64_t to = h->causal ? at_most(h->len_k, own + 1) : h->len_k;
     float scale = h->softcap > 0 ? h->scale / h->softcap : h->scale;
     for (int64_t d = 0; d < h->dim; d += VF)
-        vf_put(q + d, vf_get(h->q + i * h->q_stride + d, h->dim - d) * scale, h->dim - d);
+        vf_put(q + d, at(type, h->q, i * h->q_stride + d, h->dim - d) * scale, h->dim - d);
     if (from < to) {
-        row_scores(h, q, from, to, scores);
+        row_scores(type, h, q, from, to, scores);
         sum = row_softmax(h, (uint32_t)i, from, to, scores, &most);
     }
-    row_output(h, scores, from, to, sum == 0 ? 0 : h->keep_scale / sum, out);
+    row_output(type, h, scores, from, to, sum == 0 ? 0 : h->keep_scale / sum, out);
     if (lse) *lse = most + logf(sum);
+}
+
+void VARIANT(attention_row)(const Head *h, int64_t i, void *out, float *lse, float *work)
+{
+#define LOOP(d) row(d, h, i, out, lse, work)
+    switch (h->dtype) { DTYPE_CASES(LOOP) }
+#undef LOOP
 }

@@ -1,14 +1,16 @@
-/* What needs no mathematics: add, scale, zero, copy. Cut into blocks for the pool; elements do not see each other. */
-#include <assert.h>
+/* What needs no mathematics: add, scale, zero, copy. Cut into blocks for the pool; elements do not see each other.
+ * Floor: 3*n elements moved by add, 2*n by scale; each byte once by zero, twice by copy. */
 #include <string.h>
 
 #include "kernels/cpu/families.h"
+#include "kernels/cpu/typed.h"
 
 enum { BLOCK = 1 << 16, BLOCK_BYTES = 1 << 18 };
 
 typedef struct Span {
-    float *y;
-    const float *x;
+    Dtype dtype;
+    void *y;
+    const void *x;
     float factor;
     int64_t n;
 } Span;
@@ -23,16 +25,18 @@ static void add_block(void *context, int64_t task, int thread)
 {
     (void)thread;
     const Span *s = context;
-    float *y = s->y;
-    const float *x = s->x;
-#pragma GCC ivdep /* x may be y, nothing between */
-    for (int64_t i = task * BLOCK, end = block_end(s->n, BLOCK, task); i < end; i++) y[i] += x[i];
+    void *y = s->y;
+    const void *x = s->x;
+    int64_t end = block_end(s->n, BLOCK, task);
+#define LOOP(d) \
+    for (int64_t i = task * BLOCK; i < end; i += VF) put(d, y, i, at(d, y, i, end - i) + at(d, x, i, end - i), end - i)
+    switch (s->dtype) { DTYPE_CASES(LOOP) }
+#undef LOOP
 }
 
 static void add(Stream *s, Dtype dtype, void *y, const void *x, int64_t n)
 {
-    assert(dtype == DTYPE_F32), (void)dtype;
-    Span span = {.y = y, .x = x, .n = n};
+    Span span = {.dtype = dtype, .y = y, .x = x, .n = n};
     threads_run(stream_threads(s), blocks(n, BLOCK), add_block, &span);
 }
 
@@ -40,14 +44,17 @@ static void scale_block(void *context, int64_t task, int thread)
 {
     (void)thread;
     const Span *s = context;
-    float *y = s->y, factor = s->factor;
-    for (int64_t i = task * BLOCK, end = block_end(s->n, BLOCK, task); i < end; i++) y[i] *= factor;
+    void *y = s->y;
+    float factor = s->factor;
+    int64_t end = block_end(s->n, BLOCK, task);
+#define LOOP(d) for (int64_t i = task * BLOCK; i < end; i += VF) put(d, y, i, at(d, y, i, end - i) * factor, end - i)
+    switch (s->dtype) { DTYPE_CASES(LOOP) }
+#undef LOOP
 }
 
 static void scale(Stream *s, Dtype dtype, void *y, float factor, int64_t n)
 {
-    assert(dtype == DTYPE_F32), (void)dtype;
-    Span span = {.y = y, .factor = factor, .n = n};
+    Span span = {.dtype = dtype, .y = y, .factor = factor, .n = n};
     threads_run(stream_threads(s), blocks(n, BLOCK), scale_block, &span);
 }
 

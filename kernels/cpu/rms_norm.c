@@ -1,46 +1,50 @@
 /* RMS norm (Zhang and Sennrich 2019): y = x rstd w, w = weight + offset. A row is read from memory once and then from
  * cache. Backward, with xhat = x rstd and g = dy w:
  *   dx = rstd (g - xhat mean(g xhat)),  dweight = sum of dy xhat over rows:
- * partial sums of CHUNK rows each, then added in the order of chunks. */
-#include <assert.h>
-
+ * partial sums of CHUNK rows each, then added in the order of chunks.
+ * Floor: forward 2*rows*hidden elements moved, backward 3 (4 where it adds), each once from memory. */
 #include "kernels/cpu/families.h"
-#include "kernels/vec.h"
+#include "kernels/cpu/typed.h"
 
 enum { FORWARD_ELEMENTS = 1 << 14, CHUNK = 32, COLUMNS = 256 };
 
 typedef struct Forward {
-    float *y, *rstd;
-    const float *x, *weight;
+    Dtype dtype;
+    void *y;
+    float *rstd;
+    const void *x, *weight;
     int64_t rows, hidden, rows_per_task;
     float eps, offset;
 } Forward;
 
 typedef struct Backward {
-    float *dx, *dweight, *partial; /* partial [chunks, hidden] */
-    const float *dy, *x, *rstd, *weight;
+    Dtype dtype;
+    void *dx;
+    float *dweight, *partial; /* partial [chunks, hidden] */
+    const void *dy, *x, *weight;
+    const float *rstd;
     int64_t rows, hidden;
     float offset;
     bool accumulate_dx, accumulate_params;
 } Backward;
 
-static void forward_row(const Forward *a, int64_t row)
+VEC_FN void forward_row(Dtype d, const Forward *a, int64_t row)
 {
-    const float *x = a->x + row * a->hidden;
-    float *y = a->y + row * a->hidden;
+    const void *x = typed_at(d, a->x, row * a->hidden);
+    void *y = typed_at(d, a->y, row * a->hidden);
     int64_t n = a->hidden, whole = n - n % (2 * VF);
     vf s0 = vf_zero(), s1 = vf_zero();
     for (int64_t i = 0; i < whole; i += 2 * VF) {
-        vf x0 = vf_load(x + i), x1 = vf_load(x + i + VF);
+        vf x0 = at(d, x, i, VF), x1 = at(d, x, i + VF, VF);
         s0 = vf_fma(x0, x0, s0), s1 = vf_fma(x1, x1, s1);
     }
     for (int64_t i = whole; i < n; i += VF) {
-        vf v = vf_get(x + i, n - i);
+        vf v = at(d, x, i, n - i);
         s0 = vf_fma(v, v, s0);
     }
     float rstd = 1.0f / sqrtf(vf_sum(s0 + s1) / (float)n + a->eps);
     for (int64_t i = 0; i < n; i += VF)
-        vf_put(y + i, vf_get(x + i, n - i) * rstd * (vf_get(a->weight + i, n - i) + a->offset), n - i);
+        put(d, y, i, at(d, x, i, n - i) * rstd * (at(d, a->weight, i, n - i) + a->offset), n - i);
     if (a->rstd) a->rstd[row] = rstd;
 }
 
@@ -49,38 +53,41 @@ static void forward_rows(void *context, int64_t task, int thread)
     (void)thread;
     const Forward *a = context;
     int64_t from = task * a->rows_per_task, to = from + a->rows_per_task;
-    for (int64_t row = from; row < to && row < a->rows; row++) forward_row(a, row);
+    for (int64_t row = from; row < to && row < a->rows; row++) {
+#define LOOP(d) forward_row(d, a, row)
+        switch (a->dtype) { DTYPE_CASES(LOOP) }
+#undef LOOP
+    }
 }
 
 static void rms_norm_forward(Stream *s, Dtype dtype, void *y, float *rstd, const void *x, const void *weight,
                              int64_t rows, int64_t hidden, float eps, float offset)
 {
-    assert(dtype == DTYPE_F32), (void)dtype;
-    Forward a = {.y = y, .rstd = rstd, .x = x, .weight = weight, .rows = rows, .hidden = hidden, .eps = eps,
+    Forward a = {.dtype = dtype, .y = y, .rstd = rstd, .x = x, .weight = weight, .rows = rows, .hidden = hidden, .eps = eps,
                  .offset = offset};
     a.rows_per_task = 1 + FORWARD_ELEMENTS / (hidden + 1);
     threads_run(stream_threads(s), (rows + a.rows_per_task - 1) / a.rows_per_task, forward_rows, &a);
 }
 
 /* The row's part of dweight is added to (first: written to) dweight [hidden]. */
-static void backward_row(const Backward *a, int64_t row, float *dweight, bool first)
+VEC_FN void backward_row(Dtype d, const Backward *a, int64_t row, float *dweight, bool first)
 {
-    const float *x = a->x + row * a->hidden, *dy = a->dy + row * a->hidden;
-    float *dx = a->dx ? a->dx + row * a->hidden : NULL;
+    const void *x = typed_at(d, a->x, row * a->hidden), *dy = typed_at(d, a->dy, row * a->hidden);
+    void *dx = a->dx ? typed_at(d, a->dx, row * a->hidden) : NULL;
     int64_t n = a->hidden;
     float rstd = a->rstd[row];
     vf sum = vf_zero();
     for (int64_t i = 0; i < n; i += VF) {
-        vf xhat = vf_get(x + i, n - i) * rstd, d = vf_get(dy + i, n - i);
-        sum = vf_fma(d * (vf_get(a->weight + i, n - i) + a->offset), xhat, sum);
-        vf_put(dweight + i, first ? d * xhat : vf_fma(d, xhat, vf_get(dweight + i, n - i)), n - i);
+        vf xhat = at(d, x, i, n - i) * rstd, e = at(d, dy, i, n - i);
+        sum = vf_fma(e * (at(d, a->weight, i, n - i) + a->offset), xhat, sum);
+        vf_put(dweight + i, first ? e * xhat : vf_fma(e, xhat, vf_get(dweight + i, n - i)), n - i);
     }
     if (!dx) return;
     float mean_g_xhat = vf_sum(sum) / (float)n;
     for (int64_t i = 0; i < n; i += VF) {
-        vf xhat = vf_get(x + i, n - i) * rstd, g = vf_get(dy + i, n - i) * (vf_get(a->weight + i, n - i) + a->offset);
+        vf xhat = at(d, x, i, n - i) * rstd, g = at(d, dy, i, n - i) * (at(d, a->weight, i, n - i) + a->offset);
         vf v = (g - xhat * mean_g_xhat) * rstd;
-        vf_put(dx + i, a->accumulate_dx ? v + vf_get(dx + i, n - i) : v, n - i);
+        put(d, dx, i, a->accumulate_dx ? v + at(d, dx, i, n - i) : v, n - i);
     }
 }
 
@@ -88,8 +95,11 @@ static void backward_chunk(void *context, int64_t task, int thread)
 {
     (void)thread;
     const Backward *a = context;
-    for (int64_t row = task * CHUNK; row < (task + 1) * CHUNK && row < a->rows; row++)
-        backward_row(a, row, a->partial + task * a->hidden, row == task * CHUNK);
+    for (int64_t row = task * CHUNK; row < (task + 1) * CHUNK && row < a->rows; row++) {
+#define LOOP(d) backward_row(d, a, row, a->partial + task * a->hidden, row == task * CHUNK)
+        switch (a->dtype) { DTYPE_CASES(LOOP) }
+#undef LOOP
+    }
 }
 
 /* Adds the chunks' partial sums, for COLUMNS columns. */
@@ -110,9 +120,8 @@ static void rms_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, 
                               const float *rstd, const void *weight, int64_t rows, int64_t hidden, float offset,
                               bool accumulate_dx, bool accumulate_params)
 {
-    assert(dtype == DTYPE_F32), (void)dtype;
     int64_t chunks = (rows + CHUNK - 1) / CHUNK;
-    Backward a = {.dx = dx, .dweight = dweight, .dy = dy, .x = x, .rstd = rstd, .weight = weight, .rows = rows,
+    Backward a = {.dtype = dtype, .dx = dx, .dweight = dweight, .dy = dy, .x = x, .rstd = rstd, .weight = weight, .rows = rows,
                   .hidden = hidden, .offset = offset, .accumulate_dx = accumulate_dx,
                   .accumulate_params = accumulate_params};
     size_t bytes = (size_t)chunks * (size_t)hidden * sizeof(float);

@@ -11,7 +11,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void fill(void)
 {
     table.name = "cpu/" VARIANT_NAME;
-    table.dtypes = 1u << DTYPE_F32;
+    table.dtypes = 1u << DTYPE_F32 | 1u << DTYPE_BF16 | 1u << DTYPE_F16;
 #define FAMILY_INSTALLED(name) VARIANT(name##_install)(&table);
     FAMILIES(FAMILY_INSTALLED)
 #undef FAMILY_INSTALLED

@@ -123,12 +123,24 @@ static void scalars_are_typed_by_their_key(void **state)
     assert_string_equal(a.validation_file.items[0], "c d.txt");
     assert_int_equal(a.report_to.count, 1);
     assert_int_equal(a.block_size, ARG_UNSET);
+    assert_int_equal(a.max_length, 1024);
     assert_int_equal(a.data_seed, 7);
     assert_int_equal(a.disable_tqdm, -1);
     assert_true(a.max_time == 5400);
     assert_int_equal(a.include_num_input_tokens_seen, COUNT_TOKENS_ALL);
     assert_true(cJSON_GetObjectItem(a.lr_scheduler_kwargs, "num_cycles")->valuedouble == 2);
     assert_string_equal(a.config_path, path);
+}
+
+/* As in the reference: the default is a length, and null is none. */
+static void null_unsets_max_length(void **state)
+{
+    (void)state;
+    assert_loads("max_length: null\n", NULL);
+    assert_int_equal(a.max_length, ARG_UNSET);
+    assert_loads("max_length: 7\n", "--max_length=null");
+    assert_int_equal(a.max_length, ARG_UNSET);
+    assert_refused("max_length: 0\n", NULL, "max_length");
 }
 
 static void the_command_line_wins_over_the_file(void **state)
@@ -186,14 +198,10 @@ static void every_problem_is_told_at_once(void **state)
     assert_non_null(strstr(m, "--optim: `optim` `lion_8bit` is not honoured by this version of hone: use adamw_torch"));
 }
 
-static void precision_is_for_gpus_and_one_at_a_time(void **state)
+static void precision_is_one_at_a_time_and_tf32_is_for_gpus(void **state)
 {
     (void)state;
     static const struct { const char *text, *part; } cases[] = {
-        {"bf16: true\n", "run.yaml:1: `bf16` needs a GPU: the CPU's kernels compute in float32; write device: cuda"},
-        {"fp16: true\ndevice: cpu\n", "`fp16` needs a GPU"},
-        {"bf16_full_eval: true\n", "`bf16_full_eval` needs a GPU"},
-        {"fp16_full_eval: true\nuse_cpu: true\n", "`fp16_full_eval` needs a GPU"},
         {"tf32: true\n", "`tf32` needs a GPU: the CPU has no TF32; write device: cuda, or remove it"},
         {"device: cuda\nfp16: true\nbf16: true\n", "run.yaml:3: `bf16` and fp16 exclude each other"},
         {"device: cuda\nfp16_full_eval: true\nbf16_full_eval: true\n", "`bf16_full_eval` and fp16_full_eval exclude"},
@@ -204,6 +212,8 @@ static void precision_is_for_gpus_and_one_at_a_time(void **state)
     assert_loads("device: cuda\nbf16: true\nfp16_full_eval: true\ntf32: true\nweight_rounding: stochastic\n", NULL);
     assert_true(a.bf16 && a.fp16_full_eval && a.tf32 == 1 && !a.fp16 && !a.bf16_full_eval);
     assert_int_equal(a.weight_rounding, WEIGHTS_STOCHASTIC);
+    assert_loads("bf16: true\ndevice: cpu\nfp16_full_eval: true\n", NULL);
+    assert_true(a.bf16 && a.fp16_full_eval && a.device == DEVICE_CHOICE_CPU);
     assert_loads("tf32: false\n", NULL);
     assert_int_equal(a.tf32, 0);
 }
@@ -566,10 +576,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(defaults_are_the_references),
         TEST(scalars_are_typed_by_their_key),
+        TEST(null_unsets_max_length),
         TEST(the_command_line_wins_over_the_file),
         TEST(unknown_keys_name_file_line_and_the_nearest),
         TEST(every_problem_is_told_at_once),
-        TEST(precision_is_for_gpus_and_one_at_a_time),
+        TEST(precision_is_one_at_a_time_and_tf32_is_for_gpus),
         TEST(duplicates_and_yaml_extras_are_refused),
         TEST(json_configs_are_read),
         TEST(values_out_of_type_or_range_are_refused),

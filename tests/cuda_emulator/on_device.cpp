@@ -2,12 +2,16 @@
 #include "tests/cuda_emulator/on_device.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 
+#ifndef HONE_ON_CPU
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#endif
 
 #include "tests/cuda_emulator/on_device_call.h"
 #ifdef HONE_EMULATED
@@ -20,21 +24,65 @@ static Dtype at_work = DTYPE_F32;
 extern "C" void on_device_set_dtype(Dtype dtype) { at_work = dtype; }
 extern "C" Dtype on_device_dtype(void) { return at_work; }
 
-/* ---- conversion: CUDA's own, which the kernels of convert.cu do not see here ------------------------------ */
+/* ---- conversion: by others than the kernels that are tested ------------------------------ */
+#ifdef HONE_ON_CPU
+/* From the definition of the formats: `digits` bits behind the point, exponents from `least` on. */
+struct Format {
+    int digits, bias;
+    explicit Format(Dtype d) : digits(d == DTYPE_BF16 ? 7 : 10), bias(d == DTYPE_BF16 ? 127 : 15) {}
+};
+
+static double power(int e) /* 2^e: ldexp takes most of a test's time */
+{
+    uint64_t bits = (uint64_t)(e + 1023) << 52;
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static float widened(Dtype dtype, uint16_t bits)
+{
+    Format f(dtype);
+    int exponent = (bits & 0x7FFF) >> f.digits, fraction = bits & ((1 << f.digits) - 1);
+    double sign = bits & 0x8000 ? -1 : 1;
+    if (exponent == 2 * f.bias + 1) return fraction ? NAN : (float)(sign * INFINITY);
+    int whole = exponent ? fraction + (1 << f.digits) : fraction;
+    return (float)(sign * whole * power((exponent ? exponent : 1) - f.bias - f.digits));
+}
+
+static uint16_t narrowed(Dtype dtype, float x)
+{
+    Format f(dtype);
+    uint16_t sign = std::signbit(x) ? 0x8000 : 0, infinite = (uint16_t)((2 * f.bias + 1) << f.digits);
+    if (std::isnan(x)) return (uint16_t)(sign | infinite | 1 << (f.digits - 1));
+    if (x == 0) return sign;
+    int e = std::max(std::ilogb(x), 1 - f.bias);
+    if (std::isinf(x) || e > f.bias) return (uint16_t)(sign | infinite);
+    int whole = (int)std::nearbyint(std::fabs(x) * power(f.digits - e)); /* even at a tie */
+    return (uint16_t)(sign | (((e + f.bias - 1) << f.digits) + whole)); /* a carry is the next exponent */
+}
+#else /* CUDA's own, which the kernels of convert.cu do not see here */
+static float widened(Dtype dtype, uint16_t bits)
+{
+    if (dtype == DTYPE_BF16) return __bfloat162float(__ushort_as_bfloat16(bits));
+    return __half2float(__ushort_as_half(bits));
+}
+
+static uint16_t narrowed(Dtype dtype, float x)
+{
+    if (dtype == DTYPE_BF16) return __bfloat16_as_ushort(__float2bfloat16_rn(x));
+    return __half_as_ushort(__float2half_rn(x));
+}
+#endif
+
 static void narrow(Dtype dtype, void *y, const float *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        if (dtype == DTYPE_BF16)
-            static_cast<__nv_bfloat16 *>(y)[i] = __float2bfloat16_rn(x[i]);
-        else
-            static_cast<__half *>(y)[i] = __float2half_rn(x[i]);
+    for (int64_t i = 0; i < n; i++) static_cast<uint16_t *>(y)[i] = narrowed(dtype, x[i]);
 }
 
 static void widen(float *y, Dtype dtype, const void *x, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        y[i] = dtype == DTYPE_BF16 ? __bfloat162float(static_cast<const __nv_bfloat16 *>(x)[i])
-                                   : __half2float(static_cast<const __half *>(x)[i]);
+    for (int64_t i = 0; i < n; i++) y[i] = widened(dtype, static_cast<const uint16_t *>(x)[i]);
 }
 
 extern "C" void on_device_round(float *x, int64_t n)
@@ -162,13 +210,36 @@ const Dropout *Call::dropout_at(const Dropout *d, Dropout *copy) const
 }
 
 /* ---- table and streams ------------------------------ */
+static const Kernels *fill(Kernels *k, const char *name)
+{
+    k->name = name, k->dtypes = kernels_cuda()->dtypes;
+    on_device_elementwise(k), on_device_rows(k), on_device_attention(k), on_device_products(k);
+    on_device_optimizers(k);
+    return k;
+}
+
+#ifdef HONE_ON_CPU
+static const Kernels *below;
+const Kernels *kernels_below() { return below; }
+
+extern "C" const Kernels *kernels_on_cpu(unsigned isa)
+{
+    static Kernels k;
+    below = kernels_cpu(isa);
+    return fill(&k, below->name);
+}
+
+extern "C" Stream *stream_new_on_device(int variation)
+{
+    Stream *s = stream_new_cpu(variation);
+    variations[s] = variation;
+    return s;
+}
+#else
 extern "C" const Kernels *kernels_on_device(void)
 {
     static Kernels k;
-    k.name = "cuda:0", k.dtypes = kernels_cuda()->dtypes;
-    on_device_elementwise(&k), on_device_rows(&k), on_device_attention(&k), on_device_products(&k);
-    on_device_optimizers(&k);
-    return &k;
+    return fill(&k, "cuda:0");
 }
 
 extern "C" Stream *stream_new_on_device(int variation)
@@ -179,3 +250,4 @@ extern "C" Stream *stream_new_on_device(int variation)
     variations[s] = variation;
     return s;
 }
+#endif

@@ -9,6 +9,11 @@
 #include "kernels/cuda/cuda.h"
 #include "tests/cuda_emulator/on_device.h"
 
+#ifdef HONE_ON_CPU
+const Kernels *kernels_below();
+#define kernels_cuda kernels_below
+#endif
+
 class Call
 {
     /* Ranges that overlap on the host become one on the device; ranges that only touch do not. */

@@ -4,7 +4,8 @@
  * On cuda:0 (HONE_TEST_CUDA) the whole group runs three times, its arrays being f32, bf16, f16 on the device while the
  * test holds f32 (tests/cuda_emulator/on_device.h). What a test gives to kernels must then be numbers that the dtype
  * has: numbers() gives such, rounded() makes them; all inputs are exact, so a result may differ from the reference by
- * the f32 tolerance and one rounding to the dtype, and arrays that are f32 by contract by the tolerance alone. */
+ * the f32 tolerance and one rounding to the dtype, and arrays that are f32 by contract by the tolerance alone.
+ * HONE_TEST_LOW: so do the CPU's own tables, in bf16 and f16. */
 #ifndef TESTS_KERNEL_TEST_H
 #define TESTS_KERNEL_TEST_H
 
@@ -30,7 +31,7 @@
 #define HONE_TEST_WITHOUT_F16 0
 #endif
 
-#ifdef HONE_TEST_CUDA /* the same tests on cuda:0 (tests/cuda_emulator/on_device.h) */
+#if defined HONE_TEST_CUDA || defined HONE_TEST_LOW /* the same tests by way of tests/cuda_emulator/on_device.h */
 #include "tests/cuda_emulator/on_device.h"
 #define stream_new_cpu(threads) stream_new_on_device(threads)
 /* Test files that run in f32 only: those whose kernels take nothing else. */
@@ -38,16 +39,25 @@ static const char *const f32_only[] = {
     "test_adamw.c", "test_convert.c", "test_low_copy.c", "test_reduce.c", "test_sgd.c", /* by contract */
     "test_weight_dtype.c", /* holds its own */
 };
+#ifdef HONE_TEST_LOW
+#define EACH_ISA(k)                                                           \
+    unsigned bit_ = ISA_BASE, isa_ = isa_detect();                            \
+    bit_ <= ISA_AVX512 && (isa_ & bit_) && ((k) = kernels_on_cpu(bit_), true); \
+    bit_ <<= 1
+#define FIRST_DTYPE DTYPE_BF16
+#else
 #define EACH_ISA(k)     \
     bool once_ = true;  \
     once_ && ((k) = kernels_on_device(), true); once_ = false
+#define FIRST_DTYPE DTYPE_F32
+#endif
 
 static inline int run_in_each_dtype(const char *file, const struct CMUnitTest *tests, size_t count,
                                     CMFixtureFunction setup, CMFixtureFunction teardown)
 {
     int failed = 0;
     const char *name = strrchr(file, '/') ? strrchr(file, '/') + 1 : file;
-    for (Dtype dtype = DTYPE_F32; dtype <= DTYPE_F16; dtype++) {
+    for (Dtype dtype = FIRST_DTYPE; dtype <= DTYPE_F16; dtype++) {
         bool skip = dtype == DTYPE_F16 && HONE_TEST_WITHOUT_F16;
         for (size_t i = 0; i < COUNT(f32_only); i++) skip |= dtype != DTYPE_F32 && strcmp(name, f32_only[i]) == 0;
         if (skip) continue;

@@ -106,18 +106,12 @@ static void exclude(Settings *s, const char *key, const char *other, bool both)
     if (both) settings_problem(s, key, "and %s exclude each other; remove one", other);
 }
 
-/* R1. What `device` is must be known. */
+/* R1. */
 static void precision(Settings *s)
 {
     const TrainingArguments *a = s->out;
-    const struct { const char *key; bool on; } keys[] = {{"bf16", a->bf16}, {"fp16", a->fp16},
-        {"bf16_full_eval", a->bf16_full_eval}, {"fp16_full_eval", a->fp16_full_eval}};
     exclude(s, "bf16", "fp16", a->bf16 && a->fp16);
     exclude(s, "bf16_full_eval", "fp16_full_eval", a->bf16_full_eval && a->fp16_full_eval);
-    for (size_t i = 0; i < sizeof keys / sizeof *keys && a->device != DEVICE_CHOICE_CUDA; i++)
-        if (keys[i].on)
-            settings_problem(s, keys[i].key,
-                             "needs a GPU: the CPU's kernels compute in float32; write device: cuda, or remove it");
     if (a->tf32 > 0 && a->device != DEVICE_CHOICE_CUDA)
         settings_problem(s, "tf32", "needs a GPU: the CPU has no TF32; write device: cuda, or remove it");
     if (a->weight_rounding == WEIGHTS_STOCHASTIC && !a->bf16 && !a->fp16)
