@@ -20,7 +20,7 @@ static const Key keys[] = {
     INT_UNSET("max_eval_samples", max_eval_samples, AT_LEAST(1), "The same, for validation."),
     INT_UNSET("max_predict_samples", max_predict_samples, AT_LEAST(1), "The same, for the test set."),
     INT("validation_split_percentage", validation_split_percentage, 5, WITHIN(1, 99),
-        "Share of the training data held out where there is no validation_file."),
+        "Share of the training data held out where there is no validation_file; for sft only if it is evaluated."),
     INT_UNSET("block_size", block_size, AT_LEAST(1),
               "Length of the training sequences; unset: what the model takes, at most 1024."),
     BOOL("keep_linebreaks", keep_linebreaks, true, "Keep line ends of .txt files."),
