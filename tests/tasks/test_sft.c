@@ -271,6 +271,36 @@ static void rows_with_its_columns_ask_for_it(void **state)
     }
 }
 
+static void keys_of_another_task_are_refused(void **state)
+{
+    (void)state;
+    static const struct { const char *file, *options[5], *says; } cases[] = {
+        {"chats.jsonl", {"--block_size", "64"}, "`block_size` is for task: text-generation, and this is sft by its"},
+        {"chats.jsonl", {"--keep_linebreaks", "false"}, "`keep_linebreaks` is for task: text-generation"},
+        {"lines.jsonl", {"--task", "sft", "--block_size", "64"}, "and this is sft (max_length is sft's)"},
+        {"lines.jsonl", {"--packing"}, "`packing` is for task: sft, and this is text-generation by its data"},
+        {"corpus.txt", {"--max_length", "64"}, "`max_length` is for task: sft"},
+        {"corpus.txt", {"--max_length", "null"}, "`max_length` is for task: sft"},
+        {"corpus.txt", {"--eos_token", "x"}, "`eos_token`"},
+        {"corpus.txt", {"--completion_only_loss", "false"}, "`completion_only_loss`"},
+        {"corpus.txt", {"--dataset_text_field", "t"}, "`dataset_text_field`"},
+        {"corpus.txt", {"--packing", "false", "--max_length", "1024"}, NULL},
+        {"chats.jsonl", {"--packing", "--max_length", "64"}, NULL},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Run r;
+        const Task *task;
+        char file[256];
+        snprintf(file, sizeof file, FIXTURES "/data/%s", cases[i].file);
+        open_run(&r, FIXTURES "/models/llama_chat", file, cases[i].options);
+        const Status st = task_find(&r.args, r.model.model, &task);
+        if (!cases[i].says) assert_ok(st);
+        else if (st != STATUS_USAGE || !strstr(status_message(), cases[i].says))
+            fail_msg("%s: %s", cases[i].says, st ? status_message() : "taken");
+        close_run(&r);
+    }
+}
+
 static void what_is_learned_is_marked_or_coloured(void **state)
 {
     (void)state;
@@ -442,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_packed_example_is_one_of_the_sampler),
         cmocka_unit_test(targets_are_counted_as_the_reference_counts),
         cmocka_unit_test(rows_with_its_columns_ask_for_it),
+        cmocka_unit_test(keys_of_another_task_are_refused),
         cmocka_unit_test(what_is_learned_is_marked_or_coloured),
         cmocka_unit_test(a_set_that_never_ends_a_turn_is_warned_of),
         cmocka_unit_test(wrong_settings_are_refused),

@@ -25,6 +25,25 @@ static void two_ranks_draw_them_too(void **state)
     check_with("sft_packed_prompts", 2, "--per_device_train_batch_size 2");
 }
 
+static char emulated[4096]; /* the program with the emulated device; "": not built */
+
+static int find_emulated(void **state)
+{
+    if (!realpath("hone-emulated", emulated)) *emulated = '\0';
+    return setup(state);
+}
+
+static void a_device_does_too(void **state)
+{
+    (void)state;
+    char host[4096];
+    if (!*emulated) skip();
+    memcpy(host, program, sizeof host);
+    memcpy(program, emulated, sizeof program);
+    check_with("sft_packed", 1, "--device cuda");
+    memcpy(program, host, sizeof program);
+}
+
 /* A file of the last run's output. */
 static char *written(Arena *arena, const char *name, size_t *size)
 {
@@ -99,9 +118,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_rank_draws_trls_curves),
         cmocka_unit_test(two_ranks_draw_them_too),
+        cmocka_unit_test(a_device_does_too),
         cmocka_unit_test(a_resumed_run_ends_in_the_same_bits),
         cmocka_unit_test(full_determinism_holds_for_packed_examples),
         cmocka_unit_test(the_model_has_the_template_that_it_was_tuned_on),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, find_emulated, teardown);
 }

@@ -126,7 +126,7 @@ typedef struct KeyGroup {
 } KeyGroup;
 
 #define KEY_GROUPS(GROUP)                                                                                              \
-    GROUP(training) GROUP(logs) GROUP(machine) GROUP(hub) GROUP(data) GROUP(tasks) GROUP(adapters) GROUP(old)
+    GROUP(training) GROUP(logs) GROUP(machine) GROUP(hub) GROUP(data) GROUP(sft) GROUP(adapters) GROUP(tasks) GROUP(old)
 #define KEY_GROUP_DECLARE(name) extern const KeyGroup keys_##name;
 KEY_GROUPS(KEY_GROUP_DECLARE)
 #define KEY_GROUP(name, heading) \

@@ -1,6 +1,5 @@
-/* Keys of supervised fine-tuning, with TRL's names and meaning (SFTConfig, trl 1.16), and of the other example scripts
- * and of generation in evaluation: tasks that this version does not train. Where scripts differ in a default
- * (max_seq_length, pad_to_max_length), unset stands for the script's own. */
+/* Keys of the other example scripts and of generation in evaluation: tasks that this version does not train. Where
+ * scripts differ in a default (max_seq_length, pad_to_max_length), unset stands for the script's own. */
 #include "trainer/config/keys.h"
 
 #define ONE_TASK "only text-generation and sft are trained in this version; leave it out"
@@ -46,32 +45,5 @@ static const Key keys[] = {
     LATER("train_val_split", REAL, "0.15", "Share held out.", ONE_TASK),
     LATER("image_column_name", TEXT, "image", "Column of images.", ONE_TASK),
     LATER("image_processor_name", TEXT, NULL, "Other image preprocessing.", ONE_TASK),
-    PATH("chat_template_path", chat_template_path,
-         "sft: the chat template to take, a .jinja or .j2 file or a model's directory, in place of the model's own."),
-    TEXT_OR("dataset_text_field", dataset_text_field, "text", "sft: column of plain text."),
-    TEXT("eos_token", eos_token, "sft: what ends a text or an answer; unset: the tokenizer's."),
-    LATER("pad_token", TEXT, NULL, "Padding token.", "nothing is ever padded; leave it out"),
-    INT_OR_NULL("max_length", max_length, 1024, AT_LEAST(1),
-                "sft: longest sequence, and the length of a packed one; null: nothing is cut off."),
-    NAME("truncation_mode", truncation_mode, "keep_start", "keep_start,keep_end", NULL, NULL,
-         "sft: which end of a longer sequence is kept."),
-    BOOL("shuffle_dataset", shuffle_dataset, false, "sft: shuffle the examples, before and after packing."),
-    BOOL("packing", packing, false, "sft: lay several examples in one of max_length tokens."),
-    NAME("packing_strategy", packing_strategy, "bfd", "bfd,bfd_split,wrapped", NULL, NULL,
-         "sft: best fit, cutting longer ones off or into several; or wrapped: one text, cut anywhere."),
-    BOOL("padding_free", padding_free, false, "sft: count as a reference that does not pad; hone never does."),
-    LATER("pad_to_multiple_of", INT, NULL, "Round lengths up.", "nothing is ever padded; leave it out"),
-    TRI("eval_packing", eval_packing, "sft: pack the validation set; unset: as packing."),
-    TRI("completion_only_loss", completion_only_loss,
-        "sft: learn the completion, not the prompt; unset: true where the data have prompts."),
-    BOOL("assistant_only_loss", assistant_only_loss, false, "sft: learn the assistant's messages alone."),
-    {KEY_ROW("loss_type", NAME, -1, NULL, "sft: form of the loss.", ANY), .class = KEY_ACCEPTED,
-     .choices = "nll,chunked_nll", .others = "dft",
-     .why = "nll and chunked_nll are one, and what hone computes; dft (dynamic fine-tuning) is not in this version"},
-    LATER("activation_offloading", BOOL, "false", "Keep activations in host memory.", "use activation_checkpointing"),
-    ACCEPTED("model_init_kwargs", MAPPING, NULL, ANY, "Keywords of from_pretrained.", "dtype is a key of its own"),
-    ACCEPTED("dataset_kwargs", MAPPING, NULL, ANY, "Keywords of data preparation.", "there is nothing to skip"),
-    ACCEPTED("dataset_num_proc", INT, NULL, AT_LEAST(1), "Workers of data preparation.",
-             "preprocessing uses all cores"),
 };
 KEY_GROUP(tasks, "Other tasks");

@@ -37,12 +37,12 @@ Status task_find(const TrainingArguments *args, const Model *model, const Task *
         for (int i = 0; row && i < COUNT; i++)
             if (tasks[i]->takes && tasks[i]->takes(args, row)) *out = tasks[i];
         rows_close(rows);
-        return OK;
+        return task_check_keys(args, *out);
     }
     for (int i = 0; i < COUNT; i++)
         if (strcmp(tasks[i]->name, args->task) == 0) {
             *out = tasks[i];
-            return OK;
+            return task_check_keys(args, *out);
         }
     return status_raise(STATUS_USAGE, "task `%s` is not one that hone has: sft, text-generation", args->task);
 }

@@ -46,6 +46,8 @@ typedef struct Task {
 /* The task that the config names, or that fits the model and the data's columns. An unknown name lists what there
  * is. */
 Status task_find(const TrainingArguments *args, const Model *model, const Task **out);
+/* A key that only another task reads, and that is not at its default, is an error: nothing is read and ignored. */
+Status task_check_keys(const TrainingArguments *args, const Task *task);
 /* The length of a block: block_size, or what the tokenizer and model take, at most 1024; as the example script
  * run_clm. */
 Status clm_block_size(const TaskContext *c, int64_t *out);
