@@ -2,6 +2,7 @@
 
 greedy.json    tokens of greedy search under many parameters; the script stops where float64 would choose otherwise, so rounding decides nothing
 logits.json    scores before and after transformers' own processors and warpers, in the order in which generate() applies them
+stops.json     tokens of greedy search that stop strings end
 pipeline.tsv   model, options, texts (joined by |), and what json.dumps() makes of pipeline()'s answer
 """
 import json
@@ -72,12 +73,32 @@ def greedy():
     return cases
 
 
+def stops():
+    """Greedy answers that a stop string ends: in the middle of a token, across tokens, in the prompt, nowhere."""
+    cases = []
+    for name in ("gpt2_tiny", "llama_grouped", "gemma2_caps"):
+        tokenizer, model = load(name)
+        for text in TEXTS[:3]:
+            ids = tokenizer(text)["input_ids"]
+            plain = tokenizer.decode(generate(model, ids, {"do_sample": False, "max_new_tokens": 20, "eos_token_id": None})[len(ids):])
+            for strings in ([plain[4:5]], [plain[5:9]], [plain[8:14], "nowhere"], ["nowhere"], [text[-3:]], [plain[2:3], plain[7:11]]):
+                if any("\ufffd" in s or not s for s in strings):
+                    continue
+                options = {"do_sample": False, "max_new_tokens": 20, "eos_token_id": None, "stop_strings": strings}
+                with torch.no_grad():
+                    out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                                         tokenizer=tokenizer, **options)[0].tolist()
+                cases.append({"model": name, "options": options, "prompts": [ids], "outputs": [out]})
+    return cases
+
+
 def process(model, ids, prompt, scores, options):
     config, _ = model._prepare_generation_config(GenerationConfig(**options))
     model._prepare_special_tokens(config, kwargs_has_attention_mask=True)
     config = model._prepare_generated_length(config, False, "min_length" not in options, "input_ids", prompt, None)
     mask = {"attention_mask": torch.ones(1, prompt, dtype=torch.long)}
-    processors = model._get_logits_processor(config, input_ids_seq_length=prompt, model_kwargs=mask)
+    processors = model._get_logits_processor(config, input_ids_seq_length=prompt, model_kwargs=mask,
+                                             encoder_input_ids=torch.tensor([ids[:prompt]]))
     return processors(torch.tensor([ids]), torch.tensor([scores], dtype=torch.float32))[0].tolist()
 
 
@@ -114,6 +135,26 @@ def logits():
             add(ids, 1, scores, **sampling, min_p=p)
         for temperature in (0.7, 1.0, 2.5):
             add(ids, 1, scores, **sampling, temperature=temperature)
+        for p in (0.05, 0.2, 0.5, 0.9, 0.99):
+            add(ids, 1, scores, **sampling, typical_p=p)
+        for h in (0.1, 0.4, 0.8, 1.0) if scores is random else ():  # torch.topk takes any of equal ones
+            add(ids, 1, scores, **sampling, top_h=h)
+        for cutoff in (3e-4, 0.05, 0.3):
+            add(ids, 1, scores, **sampling, epsilon_cutoff=cutoff)
+            add(ids, 1, scores, **sampling, eta_cutoff=cutoff)
+        n = len(ids)
+        for option in (
+            {"encoder_repetition_penalty": 1.4}, {"encoder_repetition_penalty": 0.7}, {"encoder_no_repeat_ngram_size": 2},
+            {"bad_words_ids": [[3], [4, 1], [ids[-1], 1], [4, 4, 4]]},
+            {"sequence_bias": [[[1], 2.5], [[ids[-1], 3], -4.0], [[ids[-2], ids[-1], 4], 1.5]]},
+            {"suppress_tokens": [0, 3]}, {"begin_suppress_tokens": [1, 2]},
+            {"exponential_decay_length_penalty": (1, 1.3)}, {"exponential_decay_length_penalty": (n, 1.3)},
+            {"forced_eos_token_id": 3, "max_new_tokens": 2}, {"forced_eos_token_id": [2, 3], "max_new_tokens": 2},
+        ):
+            add(ids, n - 1, scores, **option)
+            add(ids, n, scores, **option)  # the answer begins here
+        add([5], 1, scores, forced_bos_token_id=3)
+        add(ids, 1, scores, do_sample=True, temperature=0.8, top_k=6, typical_p=0.7, min_p=0.05, epsilon_cutoff=0.02, eta_cutoff=0.01)
         add(ids, 1, scores, do_sample=True, temperature=0.6, top_k=4, top_p=0.8)
         add(ids, 1, scores, do_sample=True, temperature=1.7, top_k=6, top_p=0.7, min_p=0.2)
         add(ids, 1, scores, do_sample=True, repetition_penalty=1.2, no_repeat_ngram_size=2, min_new_tokens=30, top_p=0.95)
@@ -139,6 +180,6 @@ def pipelines():
 
 
 OUT.mkdir(exist_ok=True)
-for name, make in (("greedy", greedy), ("logits", logits)):
+for name, make in (("greedy", greedy), ("logits", logits), ("stops", stops)):
     (OUT / f"{name}.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in make()) + "\n]\n")
 (OUT / "pipeline.tsv").write_text("\n".join(pipelines()) + "\n", encoding="utf-8")

@@ -56,23 +56,26 @@ static void check_case(Generator *g, const cJSON *one, bool batch)
     arena_free(arena);
 }
 
-static void check_model(const cJSON *cases, const char *name, unsigned isa, int threads)
+static void check_model(const cJSON *cases, const char *name, unsigned isa, int threads, int least)
 {
     char path[512];
     TestModel m;
+    Tokenizer *tokenizer;
     Generator *g;
     int checked = 0;
     snprintf(path, sizeof path, FIXTURES "/models/%s", name);
     test_model_open(&m, path, isa, threads);
-    assert_ok(generator_new(m.model, kernels_cpu(isa), m.stream, NULL, &g));
+    assert_ok(tokenizer_load(path, &tokenizer));
+    assert_ok(generator_new(m.model, kernels_cpu(isa), m.stream, tokenizer, &g));
     for (const cJSON *one = cases->child; one; one = one->next)
         if (strcmp(member(one, "model")->valuestring, name) == 0) {
             check_case(g, one, false);
             check_case(g, one, true);
             checked++;
         }
-    assert_true(checked >= 14);
+    assert_true(checked >= least);
     generator_free(g);
+    tokenizer_free(tokenizer);
     test_model_close(&m);
 }
 
@@ -84,10 +87,19 @@ static void greedy_search_finds_the_tokens_of_transformers(void **state)
                                            "llama_yarn", "mistral_window", "qwen2_window", "qwen3_norms"};
     cJSON *cases = fixture("greedy.json");
     (void)state;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_model(cases, names[i], isa_detect(), 2);
-    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) check_model(cases, decoders[i], isa_detect(), 2);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_model(cases, names[i], isa_detect(), 2, 14);
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) check_model(cases, decoders[i], isa_detect(), 2, 14);
     for (unsigned isa = ISA_BASE; isa < ISA_AVX512; isa <<= 1)
-        if (isa_detect() & isa) check_model(cases, "gpt2_oddvocab", isa, 1);
+        if (isa_detect() & isa) check_model(cases, "gpt2_oddvocab", isa, 1, 14);
+    cJSON_Delete(cases);
+}
+
+static void stop_strings_end_a_text_where_transformers_ends_it(void **state)
+{
+    static const char *const names[] = {"gpt2_tiny", "llama_grouped", "gemma2_caps"};
+    cJSON *cases = fixture("stops.json");
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_model(cases, names[i], isa_detect(), 2, 5);
     cJSON_Delete(cases);
 }
 
@@ -95,6 +107,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(greedy_search_finds_the_tokens_of_transformers),
+        cmocka_unit_test(stop_strings_end_a_text_where_transformers_ends_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

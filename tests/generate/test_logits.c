@@ -38,7 +38,9 @@ static void check_case(const cJSON *one, int number)
     assert_ok(logits_open(cJSON_GetArraySize(scores), &l));
     float *s = l.scores;
     for (const cJSON *x = scores->child; x; x = x->next) *s++ = (float)x->valuedouble;
-    logits_process(&l, &config, &(TextSoFar){ids, length, (int64_t)member(one, "prompt")->valuedouble, MOST});
+    int64_t prompt = (int64_t)member(one, "prompt")->valuedouble;
+    int64_t most = config.max_new_tokens > 0 ? prompt + config.max_new_tokens : MOST;
+    logits_process(&l, &config, &(TextSoFar){ids, length, prompt, most});
     if (config.do_sample) {
         logits_warp(&l, &config);
         spread(&l);
