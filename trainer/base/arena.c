@@ -48,14 +48,17 @@ void arena_free(Arena *arena)
 void arena_reset(Arena *arena)
 {
     Block *keep = arena->blocks;
+    for (Block *b = keep; b; b = b->next)
+        if (b->size > keep->size) keep = b;
+    for (Block *b = arena->blocks, *next; b; b = next) {
+        next = b->next;
+        if (b != keep) free(b);
+    }
     if (keep) {
-        for (Block *b = keep->next, *next; b; b = next) {
-            next = b->next;
-            free(b);
-        }
         keep->next = NULL;
         keep->used = 0;
     }
+    arena->blocks = keep;
     arena->bytes = 0;
 }
 
@@ -69,6 +72,14 @@ static Block *block_for(Arena *arena, size_t size)
     arena->blocks = b;
     if (arena->next_size < LARGEST_BLOCK) arena->next_size *= 2;
     return b;
+}
+
+Status arena_reserve(Arena *arena, size_t size)
+{
+    Block *b = arena->blocks;
+    if (b && size <= b->size - b->used) return OK;
+    if (!must_fail() && size <= SIZE_MAX / 2 && block_for(arena, size)) return OK;
+    return status_raise(STATUS_MEMORY, "out of memory: %zu bytes asked for", size);
 }
 
 void *arena_alloc_aligned(Arena *arena, size_t size, size_t align)

@@ -14,7 +14,9 @@ typedef struct Arena Arena;
 
 Status arena_new(Arena **out);
 void arena_free(Arena *arena);  /* NULL is fine */
-void arena_reset(Arena *arena); /* gives back everything, keeps the memory for the next use */
+void arena_reset(Arena *arena); /* gives back everything, keeps the largest block for the next use */
+/* The next `size` bytes, with what alignment takes, are there in one block, untouched. */
+Status arena_reserve(Arena *arena, size_t size);
 
 /* Zeroed, aligned to 16 bytes; NULL (and this thread's message set) when there is no memory. size 0 gives a valid
  * pointer. */

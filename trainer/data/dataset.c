@@ -187,6 +187,11 @@ int64_t dataset_longest(const Dataset *d, int column)
     return d->header->column[column].longest;
 }
 
+int64_t dataset_fixed_length(const Dataset *d, int column)
+{
+    return d->header->column[column].length;
+}
+
 void dataset_range(const Dataset *d, int column, int32_t *least, int32_t *most)
 {
     *least = d->header->column[column].least;

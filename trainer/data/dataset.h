@@ -22,6 +22,7 @@ int dataset_column(const Dataset *d, const char *name);
 Span dataset_get(const Dataset *d, int column, int64_t i); /* 0 <= i < count */
 int64_t dataset_length(const Dataset *d, int column, int64_t i);
 int64_t dataset_longest(const Dataset *d, int column); /* of all its examples; 0 if none */
+int64_t dataset_fixed_length(const Dataset *d, int column); /* of each of its examples; -1: they differ */
 /* The smallest and the largest value in a column, for checks against a vocabulary's size; 0, 0 if it has none. */
 void dataset_range(const Dataset *d, int column, int32_t *least, int32_t *most);
 /* Keeps the first n examples (max_train_samples); n < 0 or beyond the end keeps all. */

@@ -134,7 +134,10 @@ Status loader_new(const LoaderConfig *config, Loader **out)
         l->ordinal = malloc((size_t)l->evaluation.batch * sizeof *l->ordinal);
         if (!l->index || !l->ordinal) RAISE(MEMORY, "no memory for a batch of %d", l->evaluation.batch);
     }
-    for (int i = 0; i < SLOTS; i++) TRY(arena_new(&l->slots[i].arena));
+    for (int i = 0; i < SLOTS; i++) {
+        TRY(arena_new(&l->slots[i].arena));
+        TRY(arena_reserve(l->slots[i].arena, config->step_bytes));
+    }
     TRY(start(l));
     *out = l;
     l = NULL;

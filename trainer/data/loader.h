@@ -1,7 +1,7 @@
 /* A thread that collates batches ahead of the step and sleeps when it is far enough ahead.
  *
- * Steps live in a ring of slots, each with its own arena: after every slot was used once at its largest, nothing
- * is allocated. An error in the thread comes, with its message, from the loader_next that would have given the step. */
+ * Steps live in a ring of slots, each with its own arena, which has room for the largest step where that is known. An
+ * error in the thread comes, with its message, from the loader_next that would have given the step. */
 #ifndef HONE_DATA_LOADER_H
 #define HONE_DATA_LOADER_H
 
@@ -26,6 +26,7 @@ typedef struct LoaderConfig {
     int64_t first_update, last_update; /* [first, last), of training */
     CollateFn *collate;
     void *context;
+    size_t step_bytes; /* that the largest step takes of an arena, for room from the beginning; 0: unknown */
 } LoaderConfig;
 
 /* Borrowed until the next loader_next. */

@@ -170,6 +170,13 @@ static Run run_of(const SamplerConfig *c, int64_t update_in_epoch)
     return run;
 }
 
+bool sampler_begins_full(const SamplerConfig *c, int64_t update, int rank)
+{
+    const int64_t width = sampler_most_in_micro(c);
+    const Run run = run_of(c, (update - c->skip) % sampler_updates_per_epoch(c));
+    return run.samples >= rank * (c->granular ? 1 : (int64_t)c->batch) + width;
+}
+
 Status sampler_update(Sampler *s, int64_t update, int rank, UpdatePlan *out)
 {
     Status st = OK;

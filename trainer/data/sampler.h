@@ -64,6 +64,8 @@ int64_t sampler_total_updates(const SamplerConfig *c, double epochs, int64_t max
 double sampler_epoch_after(const SamplerConfig *c, int64_t updates);
 /* Whether the update number `updates - 1` was the last of its epoch. */
 bool sampler_ends_epoch(const SamplerConfig *c, int64_t updates);
+/* Whether the update's first micro-batch of rank has as many samples as any. */
+bool sampler_begins_full(const SamplerConfig *c, int64_t update, int rank);
 /* Most samples that a micro-step and an update (over all ranks) can hold: for sizes. */
 int sampler_most_in_micro(const SamplerConfig *c);
 int64_t sampler_most_in_update(const SamplerConfig *c);
