@@ -65,7 +65,8 @@ function(hone_cuda_library)
 endfunction()
 
 # Tests of other rooms that run on cuda:0 too, from the same file: HONE_TEST_CUDA is defined there.
-set(HONE_CUDA_TESTS autograd/finite_differences autograd/op_errors autograd/ops_golden kernels/weight_dtype tensor/region)
+set(HONE_CUDA_TESTS autograd/finite_differences autograd/op_errors autograd/ops_golden kernels/weight_dtype tensor/region
+    trainer/footprint)
 
 # The same sources for the emulator, its own tests, the tests of kernels on cuda:0 for each family that has a .cu, and HONE_CUDA_TESTS.
 function(hone_cuda_emulated)
@@ -129,6 +130,7 @@ function(hone_cuda_emulated)
     add_executable(test_cuda_${stem} ${test})
     hone_links(${test} links)
     target_link_libraries(test_cuda_${stem} PRIVATE ${links})
+    target_link_options(test_cuda_${stem} PRIVATE -Wl,-u,stream_new_cuda -Wl,-u,device_ranks_cuda) # kernels/device.c
     target_compile_definitions(test_cuda_${stem} PRIVATE HONE_TEST_CUDA FIXTURES="${PROJECT_SOURCE_DIR}/tests/fixtures")
     set_target_properties(test_cuda_${stem} PROPERTIES LINKER_LANGUAGE CXX)
     list(APPEND programs cuda/${stem}=test_cuda_${stem})

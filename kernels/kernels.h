@@ -34,6 +34,9 @@ Threads *stream_threads(Stream *s);
  * thread and slot (0..3). Running out of memory here sets stream_failed and gives memory that is safe to write only if
  * bytes <= 4096; see stream_failed. */
 void *stream_scratch(Stream *s, int thread, int slot, size_t bytes);
+/* Between kernels: scratch will be asked for that is up to `factor` (1: as large as so far) times what it was. On the
+ * CPU it has that size from now on, on all threads, untouched; a device's memory is never taken in advance. */
+void stream_expect(Stream *s, double factor);
 bool stream_failed(const Stream *s); /* an allocation or a launch failed since the last stream_clear */
 const char *stream_message(const Stream *s); /* of that failure, where the backend says more than "memory"; "" else */
 void stream_clear(Stream *s);

@@ -10,6 +10,7 @@ enum {
     EMERGENCY_BYTES = 4096,
     ALIGNMENT = 64,
     HUGE_PAGE = 2 << 20,
+    WORKERS_BYTES = 1 << 20,
     MEMORY_ALIGNMENT = 256
 };
 
@@ -34,25 +35,56 @@ static void cpu_free(Stream *stream)
     free(s);
 }
 
+/* Huge pages where they are worth it: logits are read and written by strips, a page fault and a TLB miss for each 4 KiB
+ * else. NULL: no memory. */
+static void *scratch_new(size_t bytes, size_t *rounded)
+{
+    void *data;
+    size_t alignment = bytes >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
+    *rounded = bytes ? (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : ALIGNMENT;
+    if (*rounded < bytes || posix_memalign(&data, alignment, *rounded)) return NULL;
+    if (alignment == HUGE_PAGE) madvise(data, *rounded, MADV_HUGEPAGE);
+    return data;
+}
+
 static void *cpu_scratch(Stream *stream, int thread, int slot, size_t bytes)
 {
     CpuStream *s = (CpuStream *)stream;
     Scratch *scratch = &s->scratch[thread][slot];
     if (bytes <= scratch->bytes && scratch->data) return scratch->data;
-    /* Huge pages where they are worth it: logits are read and written by strips, a page fault and a TLB miss for each 4
-     * KiB else. */
-    size_t alignment = bytes >= 2 * (size_t)HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
-    size_t rounded = bytes ? (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : ALIGNMENT;
     free(scratch->data);
     *scratch = (Scratch){0};
-    if (rounded < bytes || posix_memalign(&scratch->data, alignment, rounded)) {
-        scratch->data = NULL;
+    if (!(scratch->data = scratch_new(bytes, &scratch->bytes))) {
+        scratch->bytes = 0;
         stream_set_failed(stream, NULL);
         return (char *)s->emergency + ((size_t)thread * SLOTS + (size_t)slot) * EMERGENCY_BYTES;
     }
-    if (alignment == HUGE_PAGE) madvise(scratch->data, rounded, MADV_HUGEPAGE);
-    scratch->bytes = rounded;
     return scratch->data;
+}
+
+static void make_larger(Scratch *scratch, double bytes)
+{
+    Scratch more;
+    if (bytes <= (double)scratch->bytes || bytes > (double)(SIZE_MAX / 2)) return;
+    if (!(more.data = scratch_new((size_t)bytes, &more.bytes))) return; /* it grows when it must */
+    free(scratch->data);
+    *scratch = more;
+}
+
+/* Which thread takes which task is chance: all get what one of them needed. The first also has what is for all, which
+ * is large: what only it has needed so far the others get up to WORKERS_BYTES. */
+static void cpu_expect(Stream *stream, double factor)
+{
+    CpuStream *s = (CpuStream *)stream;
+    int threads = threads_count(s->base.threads);
+    for (int slot = 0; slot < SLOTS; slot++) {
+        size_t first = s->scratch[0][slot].bytes, most = 0;
+        for (int t = 1; t < threads; t++)
+            if (s->scratch[t][slot].bytes > most) most = s->scratch[t][slot].bytes;
+        if (most < first && most < WORKERS_BYTES) most = first < WORKERS_BYTES ? first : WORKERS_BYTES;
+        make_larger(&s->scratch[0][slot], factor * (double)(first > most ? first : most));
+        for (int t = 1; t < threads; t++) make_larger(&s->scratch[t][slot], factor * (double)most);
+    }
 }
 
 static void *cpu_allocate(Stream *s, size_t bytes)
@@ -69,7 +101,7 @@ static void cpu_release(Stream *s, void *memory)
 }
 
 static const StreamBackend cpu = {
-    .free = cpu_free, .scratch = cpu_scratch, .allocate = cpu_allocate, .release = cpu_release};
+    .free = cpu_free, .scratch = cpu_scratch, .allocate = cpu_allocate, .release = cpu_release, .expect = cpu_expect};
 
 Stream *stream_new_cpu(int threads)
 {
@@ -98,6 +130,11 @@ void *stream_scratch(Stream *s, int thread, int slot, size_t bytes)
 {
     return s->backend->scratch(s, thread, slot, bytes);
 }
+void stream_expect(Stream *s, double factor)
+{
+    if (s->backend->expect) s->backend->expect(s, factor);
+}
+
 void *stream_allocate(Stream *s, size_t bytes) { return s->backend->allocate(s, bytes); }
 bool stream_is_device(const Stream *s) { return s->backend->is_device; }
 bool stream_set_tf32(Stream *s, bool on) { return s->backend->set_tf32 && s->backend->set_tf32(s, on); }

@@ -21,6 +21,7 @@ typedef struct StreamBackend {
     StreamMemory (*memory)(Stream *s); /* NULL, as the next two: it keeps nothing */
     void (*trim)(Stream *s);
     const char *(*memory_failure)(Stream *s);
+    void (*expect)(Stream *s, double factor); /* NULL: nothing */
 } StreamBackend;
 
 struct Stream {

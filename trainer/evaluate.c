@@ -18,17 +18,25 @@
 /* Of one batch. */
 typedef struct Part { double loss, targets, hf_targets, examples; } Part;
 
-static Status evaluate_batch(Trainer *tr, const Batch *batch, int64_t examples, Part *out)
+Status trainer_evaluate_batch(Trainer *tr, const Batch *batch, const double **sum)
 {
     Status st = OK;
-    const double *sum;
     LossSpec spec = {.scale = 1, .smoothing = (float)tr->args->label_smoothing_factor};
     TRY(batch_place(&tr->room, tr->machine.k, tr->machine.stream, batch, &tr->placed));
     tape_begin(&tr->tape, TAPE_EVAL, &tr->placed, 0);
     Tensor *rows = tr->task->loss(&tr->tape, tr->model, &tr->placed, &spec);
     TRY(tape_status(&tr->tape));
     tr->machine.k->sum_segments(tr->machine.stream, step_results_losses(tr), rows->data, rows->rows, NULL, 1);
-    TRY(step_results_read(tr, &sum, NULL));
+    TRY(step_results_read(tr, sum, NULL));
+done:
+    return st;
+}
+
+static Status evaluate_batch(Trainer *tr, const Batch *batch, int64_t examples, Part *out)
+{
+    Status st = OK;
+    const double *sum;
+    TRY(trainer_evaluate_batch(tr, batch, &sum));
     const int64_t counted = tr->task->evaluates_means ? batch->targets : batch->hf_targets;
     *out = (Part){*sum, (double)batch->targets, (double)(counted > 0 ? counted : 1), (double)examples};
 done:
@@ -126,6 +134,7 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *le
     precision_begin_evaluation(tr);
     if (!parts) RAISE(MEMORY, "out of memory");
     TRY(step_results_begin(tr, 1));
+    TRY(footprint_of_evaluation(tr, &plan));
     report_batch(tr, 0);
     TRY(loader_new(&config, &loader));
     progress_part_begin(tr->progress, "evaluate", eval_plan_rank_batches(&plan));
@@ -154,6 +163,7 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *le
     ADD("steps_per_second", timing_round((double)((count + plan.world - 1) / plan.world) / seconds, 3));
 done:
     precision_end_evaluation(tr);
+    tape_end(&tr->tape);
     free(parts);
     loader_free(loader);
     return st;

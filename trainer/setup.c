@@ -322,9 +322,11 @@ Status trainer_open_training(Trainer *tr)
     LoaderConfig loader = {.dataset = tr->train_set, .sampler = tr->sampler, .rank = tr->machine.group->rank,
                            .first_update = tr->global_step, .last_update = tr->max_steps,
                            .collate = tr->task->collate, .context = &tr->context};
+    TRY(trainer_agree(tr, footprint_open(tr, &loader.step_bytes)));
     TRY(loader_new(&loader, &tr->loader));
     HeartbeatOptions beats = {.stuck_s = (double)a->ddp_timeout};
     TRY(heartbeat_start(tr->machine.group, &beats, &tr->heartbeat));
+    TRY(trainer_agree(tr, footprint_rehearse(tr)));
 done:
     return st;
 }

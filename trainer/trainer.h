@@ -79,6 +79,8 @@ typedef struct Trainer {
     Tape tape;
     BatchRoom room;             /* where `placed` lies */
     Batch placed;               /* the batch on the tape */
+    Largest largest;            /* micro-batches of this rank's run */
+    bool settled, evaluated;    /* an update was done; an evaluation begun (footprint.c) */
     SamplerConfig sampler_config;
     Sampler *sampler;
     Loader *loader;
@@ -155,9 +157,22 @@ Status step_results_begin(Trainer *tr, int64_t losses); /* room for so many */
 void step_results_free(Trainer *tr);
 double *step_results_losses(const Trainer *tr);            /* where the kernels work; so below */
 const float *step_results_grad_scale(const Trainer *tr);
+/* Before gradients_finish(): the losses' sum to where ranks add it up, so that all decide alike. */
+void step_results_add_up(Trainer *tr);
 void step_results_decide(Trainer *tr, double unscale, double max_norm); /* from the gradients and the losses */
 Status step_results_read(Trainer *tr, const double **losses, double *norm_squared); /* the second may be NULL */
 
+/* footprint.c: memory for the largest micro-batches. (this rank alone) */
+Status footprint_open(Trainer *tr, size_t *step_bytes); /* finds them, and what a step takes of the host */
+Status footprint_rehearse(Trainer *tr); /* before the first update: on a device the largest are computed once */
+Status footprint_of_evaluation(Trainer *tr, const EvalPlan *plan); /* likewise, once */
+void footprint_settle(Trainer *tr, const Step *step); /* after an update */
+
+/* Forward and backward of a micro-batch that is not empty. sums: where the kernels work; gets the sum of each
+ * sequence's row losses. (this rank alone) */
+Status trainer_micro_batch(Trainer *tr, const Batch *batch, double divisor, double *sums);
+/* Waits for the batch's sum of losses. (this rank alone) */
+Status trainer_evaluate_batch(Trainer *tr, const Batch *batch, const double **sum);
 /* One update: micro-steps, sum over ranks, clipping, optimizer. *loss: as it is logged. */
 Status trainer_update(Trainer *tr, const Step *step, double *loss);
 /* That the evaluation set gives a batch. (this rank alone) */

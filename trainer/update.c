@@ -1,9 +1,10 @@
 /* One update: forward and backward of its micro-steps, the sum over ranks, clipping, the optimizer (trainer_semantics 4
  * and 5).
  *
- * One rank queues all of it and waits once, at the end: whether the gradients are good is decided where the kernels
- * work, and an optimizer pass with a bad factor changes nothing. Several ranks read that, and tell each other their
- * losses, before the optimizer.
+ * One rank, or ranks whose devices exchange by themselves, queue all of it and wait once, at the end: whether the
+ * gradients are good is decided where the kernels work, and an optimizer pass with a bad factor changes nothing. Ranks
+ * that exchange through the host's memory wait there anyway: they read that, and tell each other their losses, before
+ * the optimizer.
  *
  * What the losses are divided by is known before: `tokens` divides the sum over the whole update by the number of its
  * targets, which is the mean of the mathematics; `hf` by what the Hugging Face Trainer counts. */
@@ -44,24 +45,29 @@ static void zero_unwritten(Trainer *tr)
     }
 }
 
-/* sums: where the kernels work; gets the sum of each sequence's row losses. */
+Status trainer_micro_batch(Trainer *tr, const Batch *batch, double divisor, double *sums)
+{
+    Status st = OK;
+    LossSpec spec = {.scale = (float)((double)tr->precision.loss_scale.scale / divisor),
+                     .smoothing = (float)tr->args->label_smoothing_factor};
+    TRY(batch_place(&tr->room, tr->machine.k, tr->machine.stream, batch, &tr->placed));
+    tape_begin(&tr->tape, TAPE_TRAIN, &tr->placed, (uint32_t)tr->global_step);
+    Tensor *rows = tr->task->loss(&tr->tape, tr->model, &tr->placed, &spec);
+    TRY(tape_status(&tr->tape));
+    tr->machine.k->sum_segments(tr->machine.stream, sums, rows->data, rows->rows, tr->placed.cu_seqlens,
+                                batch->num_seqs);
+    TRY(tape_backward(&tr->tape, rows, NULL));
+done:
+    return st;
+}
+
 static Status micro_step(Trainer *tr, const Batch *batch, bool last, double divisor, double *sums)
 {
     Status st = OK;
     TRY(gradients_begin(tr->gradients, last, batch->num_seqs > 0));
     if (tr->args->full_determinism)
         parameters_begin_update(&tr->model->params); /* each sequence's gradient is its own */
-    if (batch->num_seqs > 0) {
-        LossSpec spec = {.scale = (float)((double)tr->precision.loss_scale.scale / divisor),
-                         .smoothing = (float)tr->args->label_smoothing_factor};
-        TRY(batch_place(&tr->room, tr->machine.k, tr->machine.stream, batch, &tr->placed));
-        tape_begin(&tr->tape, TAPE_TRAIN, &tr->placed, (uint32_t)tr->global_step);
-        Tensor *rows = tr->task->loss(&tr->tape, tr->model, &tr->placed, &spec);
-        TRY(tape_status(&tr->tape));
-        tr->machine.k->sum_segments(tr->machine.stream, sums, rows->data, rows->rows, tr->placed.cu_seqlens,
-                                    batch->num_seqs);
-        TRY(tape_backward(&tr->tape, rows, NULL));
-    }
+    if (batch->num_seqs > 0) TRY(trainer_micro_batch(tr, batch, divisor, sums));
     if (last || tr->args->full_determinism) zero_unwritten(tr);
     TRY(gradients_end(tr->gradients));
 done:
@@ -146,11 +152,21 @@ static Status read_results(Trainer *tr, const Step *step, double divisor, double
     const double *sums;
     double norm_squared;
     TRY(step_results_read(tr, &sums, &norm_squared));
+    TRY(gradients_check(tr->gradients));
     TRY(total_loss(tr, step, divisor, add_losses(tr, step, sums), loss));
     tr->last_norm = sqrt(norm_squared) / (double)tr->precision.loss_scale.scale;
     *good = isfinite(tr->last_norm) && isfinite(*loss);
 done:
     return st;
+}
+
+/* The optimizer has been queued and did nothing: its count goes back. Other ranks' ranges of the copy in fewer bits
+ * were made again with the numbers of the next update. */
+static void take_back(Trainer *tr, int64_t steps)
+{
+    if (optimizer_steps(tr->optimizer) == steps) return;
+    optimizer_set_steps(tr->optimizer, steps);
+    each_gathered(tr, precision_refresh);
 }
 
 /* After an update in float16. */
@@ -198,7 +214,7 @@ Status trainer_update(Trainer *tr, const Step *step, double *loss)
 {
     Status st = OK;
     Normalizer by;
-    bool several = tr->machine.group->size > 1, good = true;
+    bool waits = gradients_wait(tr->gradients), good = true;
     TRY(count_targets(tr, step, &by));
     TRY(step_results_begin(tr, sequences(step)));
     parameters_begin_update(&tr->model->params);
@@ -206,19 +222,21 @@ Status trainer_update(Trainer *tr, const Step *step, double *loss)
     double *sums = step_results_losses(tr);
     for (int i = 0; i < step->count; sums += step->micro[i++].num_seqs)
         TRY(micro_step(tr, &step->micro[i], i + 1 == step->count, by.gradient, sums));
+    step_results_add_up(tr);
     TRY(gradients_finish(tr->gradients, NULL));
     step_results_decide(tr, 1 / (double)tr->precision.loss_scale.scale, tr->args->max_grad_norm);
-    if (several) TRY(read_results(tr, step, by.loss, loss, &good));
+    if (waits) TRY(read_results(tr, step, by.loss, loss, &good));
 
     tr->last_rate = schedule_at(&tr->schedule, tr->global_step - tr->precision.overflows);
     int64_t steps = optimizer_steps(tr->optimizer);
     if (good) TRY(move_weights(tr));
-    if (!several) TRY(read_results(tr, step, by.loss, loss, &good));
-    if (!good) optimizer_set_steps(tr->optimizer, steps);
+    if (!waits) TRY(read_results(tr, step, by.loss, loss, &good));
+    if (!good) take_back(tr, steps);
     st = tr->precision.training == DTYPE_F16 ? scale_loss(tr, good) : good ? OK : skip(tr, *loss);
     if (st) TRY(trainer_agree(tr, st)); /* all ranks have failed alike */
     tr->global_step++;
     TRY(machine_check(&tr->machine));
+    footprint_settle(tr, step);
 done:
     return st;
 }

@@ -59,7 +59,7 @@ static void release_host(Stream *s, void *memory) { cuda_ok(s, cudaFreeHost(memo
 
 static const StreamBackend backend = {free_stream,   sync,         scratch, cuda_take,         cuda_give,
                                       allocate_host, release_host, true,    products_set_tf32, cuda_memory,
-                                      cuda_trim,     cuda_memory_failure};
+                                      cuda_trim,     cuda_memory_failure, nullptr};
 
 extern "C" Stream *stream_new_cuda(int device, char *message)
 {

@@ -231,20 +231,27 @@ static void updates_without_a_stop()
     Gradients *g = make(world, N, 1, false);
     const double *partials;
     int64_t blocks;
-    double sums[UPDATES][2], other = 0;
+    double sums[UPDATES][2], other = 0, *companion = gradients_companion(g), own[UPDATES], all[UPDATES] = {};
+    REQUIRE((companion != nullptr) == direct && gradients_wait(g) != direct);
     for (int update = 0; update < UPDATES; update++) {
         REQUIRE(gradients_begin(g, true, true) == OK);
         backward(g, N, update * 100 + world->rank * 1000, false, false);
+        own[update] = update == 1 && world->rank ? NAN : 1.5 * update + world->rank; /* a loss that one rank has */
         REQUIRE(gradients_end(g) == OK);
+        if (companion) kernels_cuda()->copy(stream, companion, &own[update], sizeof *companion);
         REQUIRE(gradients_finish(g, nullptr) == OK);
+        if (companion) kernels_cuda()->copy(stream, &all[update], companion, sizeof *companion);
         partials = gradients_partials(g, &blocks);
         REQUIRE(blocks == 2);
         kernels_cuda()->copy(stream, sums[update], partials, sizeof sums[update]);
         REQUIRE(gradients_gather_weights(g) == OK);
     }
     stream_sync(stream);
+    REQUIRE(gradients_check(g) == OK);
     for (int update = 0; update < UPDATES; update++) {
-        double expected = 0;
+        double expected = world->size * (1.5 * update + (world->size - 1) / 2.0);
+        REQUIRE(!companion || (update == 1 ? std::isnan(all[update]) : all[update] == expected));
+        expected = 0;
         for (int64_t i = 0; i < N; i++) {
             float sum = value(update * 100, i);
             for (int r = 1; r < world->size; r++) sum += value(update * 100 + r * 1000, i);

@@ -26,22 +26,58 @@ void tape_close(Tape *t)
     *t = (Tape){0};
 }
 
+static void empty(Tape *t)
+{
+    t->last = NULL;
+    t->last_end = (TapeMark){0};
+    region_release(&t->nodes, 0);
+    region_release(&t->region, 0);
+    pool_reset(&t->pool);
+    t->clock = t->began = 0; /* so that all passes take the slots in the same order, each slot for the same sizes */
+    for (int i = 0; i < TAPE_ALL_SLOTS; i++) {
+        t->slots[i].owner = NULL;
+        t->slots[i].used_at = 0;
+    }
+}
+
+void tape_end(Tape *t)
+{
+    empty(t);
+    region_settle(&t->region);
+    region_settle(&t->pool.region);
+}
+
+void tape_forget(Tape *t)
+{
+    empty(t);
+    region_forget(&t->region);
+    region_forget(&t->pool.region);
+    stream_trim(t->stream);
+}
+
+void tape_expect(Tape *t, double factor)
+{
+    empty(t);
+    region_expect(&t->region, (size_t)(factor * (double)t->region.peak));
+    region_expect(&t->pool.region, (size_t)(factor * (double)t->pool.region.peak));
+    for (int i = 0; i < TAPE_ALL_SLOTS; i++) {
+        if (!t->slots[i].data) continue;
+        stream_release(t->stream, t->slots[i].data);
+        t->slots[i].bytes = (size_t)(factor * (double)t->slots[i].bytes);
+        t->slots[i].data = stream_allocate(t->stream, t->slots[i].bytes);
+        if (!t->slots[i].data) t->slots[i].bytes = 0; /* it is asked for again when it is taken */
+    }
+}
+
 void tape_begin(Tape *t, TapeMode mode, const Batch *batch, uint32_t update)
 {
+    tape_end(t);
     t->batch = batch;
     t->update = update;
     t->training = t->wants_grad = t->record = mode == TAPE_TRAIN;
     t->recomputing = false;
     t->op = 0;
     t->blocks = 0;
-    t->last = NULL;
-    t->last_end = (TapeMark){0};
-    region_release(&t->nodes, 0);
-    region_release(&t->region, 0);
-    region_settle(&t->region);
-    pool_reset(&t->pool);
-    region_settle(&t->pool.region);
-    for (int i = 0; i < TAPE_ALL_SLOTS; i++) t->slots[i].owner = NULL;
     for (size_t i = 0; t->params && i < t->params->count; i++) t->params->list[i]->uses = 0;
     t->error = OK;
     stream_clear(t->stream);

@@ -89,6 +89,12 @@ typedef enum TapeMode { TAPE_EVAL, TAPE_TRAIN } TapeMode;
 /* Starts a pass over `batch` (borrowed until the next begin, its arrays where the kernels work): empties the tape. In
  * TAPE_TRAIN dropout is on and a backward follows. */
 void tape_begin(Tape *t, TapeMode mode, const Batch *batch, uint32_t update);
+/* After a pass: its memory becomes one block. A device asks for nothing then in a pass that is not larger. */
+void tape_end(Tape *t);
+/* Between passes: what it keeps of a device goes back. */
+void tape_forget(Tape *t);
+/* Between passes, on the host: passes will need up to `factor` times what those before needed. */
+void tape_expect(Tape *t, double factor);
 Status tape_status(const Tape *t); /* OK, or the first error with its message raised again */
 
 /* From a loss (an op that made the gradient of its inputs already; dy NULL) or from any tensor with its gradient dy

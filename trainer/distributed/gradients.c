@@ -259,6 +259,10 @@ done:
     return st;
 }
 
+bool gradients_wait(const Gradients *g) { return g->plan.ranks > 1 && !device_is_direct(g); }
+double *gradients_companion(Gradients *g) { return device_is_direct(g) ? g->device.partials + g->plan.blocks : NULL; }
+Status gradients_check(Gradients *g) { return device_is_direct(g) ? device_group_check(g->device.group) : OK; }
+
 const double *gradients_partials(const Gradients *g, int64_t *blocks)
 {
     *blocks = g->plan.blocks;

@@ -75,6 +75,15 @@ Status gradients_finish(Gradients *g, double *norm_squared);
  * order of the stream, until the next begin. Added in their order they are *norm_squared. */
 const double *gradients_partials(const Gradients *g, int64_t *blocks);
 
+/* Whether finish makes the host wait for the other ranks whatever is asked of it: several ranks that exchange through
+ * the host's memory. One rank, and devices that exchange by themselves, do not. */
+bool gradients_wait(const Gradients *g);
+/* Of devices that exchange by themselves: a number where the stream's kernels work. What this rank has put there before
+ * finish (in the order of the stream) is the sum over all ranks after it, as the partials are. Else NULL. */
+double *gradients_companion(Gradients *g);
+/* After the host has waited for an update: whether the exchanges in it went well. */
+Status gradients_check(Gradients *g);
+
 /* What this rank's optimizer updates: ascending, apart, begins on block bounds; everything where W is 1 or zero_stage
  * 0. Fixed from gradients_new() on. */
 const Range *gradients_owned(const Gradients *g, int *count);

@@ -51,8 +51,9 @@ Status device_allocate(Gradients *g, const GradientsOptions *options, Stream *st
     TRY(array_new(d, bytes, &d->data));
     TRY(array_new(d, bytes, &d->weights));
     if (g->full_determinism) TRY(array_new(d, bytes, &d->total));
-    d->partials = stream_allocate(stream, (size_t)g->plan.blocks * sizeof(double) + 1);
+    d->partials = stream_allocate(stream, ((size_t)g->plan.blocks + 1) * sizeof(double));
     if (!d->partials) RAISE(MEMORY, "out of memory: the norm's partial sums");
+    d->k->fill_zero(stream, d->partials + g->plan.blocks, sizeof(double));
     if (g->plan.ranks == 1) goto done;
     TRY(device_group_open(g->comm, stream, options->timeout_s, &d->group));
     TRY(marks_new(g));

@@ -57,7 +57,7 @@ typedef struct DeviceArrays {
     Stream *back;    /* through host memory: the queue from there */
     void *pinned[3]; /* the host's arrays, as far as that was possible */
     int num_pinned;
-    double *partials; /* [blocks], all ranks' when finish has been queued: gradients_partials() */
+    double *partials; /* [blocks], all ranks' once finish is queued: gradients_partials(); the companion follows */
 } DeviceArrays;
 
 /* ---- state ---- */

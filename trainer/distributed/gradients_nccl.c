@@ -6,7 +6,8 @@
  * them, which repeat on the same machines. Parts of one size, of all buckets but the last, are one call; else a group
  * of reductions to their owners moves the same bytes. full_determinism: each owner receives the others' gradients of
  * its part, and a kernel adds them in rank order to what it has. The norm's partial sums are the owner's, 0 at all
- * others, so that adding them over ranks is exact, and all ranks have the same. */
+ * others, so that adding them over ranks is exact, and all ranks have the same; a number of each rank's own goes with
+ * them, by which all know whether every rank's losses are finite. */
 #include "trainer/distributed/collectives.h"
 #include "trainer/distributed/gradients_internal.h"
 
@@ -180,7 +181,8 @@ void nccl_end(Gradients *g)
 Status nccl_finish(Gradients *g)
 {
     DeviceArrays *d = &g->device;
-    d->group->d->all_reduce_f64(d->group->comm, d->partials, g->plan.blocks);
+    device_group_after_compute(d->group, d->order); /* gradients_companion() is written there */
+    d->group->d->all_reduce_f64(d->group->comm, d->partials, g->plan.blocks + 1);
     d->group->d->mark_set(d->norm_end, d->group->queue);
     collective_begin("all-reduce of the norm", 0, 0, d->norm_end);
     device_group_before_compute(d->group, d->order);

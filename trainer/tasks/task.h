@@ -3,6 +3,7 @@
 #define HONE_TASKS_TASK_H
 
 #include "trainer/config/arguments.h"
+#include "trainer/data/largest.h"
 #include "trainer/data/loader.h"
 #include "trainer/data/readers.h"
 #include "trainer/models/model.h"
@@ -26,6 +27,9 @@ typedef struct Task {
     /* *out NULL: the config names no data for the split. */
     Status (*open)(const TaskContext *c, Split split, Dataset **out);
     CollateFn *collate; /* its context is a TaskContext; counts targets and hf_targets */
+    /* Rows that collate makes of an example; NULL: the length of input_ids. Memory is sized by it: too few only cost
+     * an allocation later. */
+    ExampleRows *rows;
     /* Losses a row (op_linear_cross_entropy and its like). */
     Tensor *(*loss)(Tape *t, const Model *m, const Batch *batch, const LossSpec *spec);
     bool perplexity; /* exp(eval_loss) is reported */

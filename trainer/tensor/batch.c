@@ -40,7 +40,6 @@ static Status grow(BatchRoom *room, BatchSlot *slot, int64_t n)
 {
     Status st = OK;
     if (n <= slot->capacity) return OK;
-    if (n < slot->capacity + slot->capacity / 2) n = slot->capacity + slot->capacity / 2;
     empty(room, slot);
     slot->staging = stream_allocate_host(room->stream, (size_t)n * sizeof(int32_t));
     slot->memory = stream_allocate(room->stream, (size_t)n * sizeof(int32_t));
@@ -72,7 +71,10 @@ Status batch_place(BatchRoom *room, const Kernels *k, Stream *s, const Batch *ho
     TRY(open_room(room, s));
     room->queues->mark_set(room->slots[room->now].used, s);
     BatchSlot *slot = &room->slots[room->now ^= 1];
-    TRY(grow(room, slot, total));
+    if (total > slot->capacity) { /* both at once: the next is about as large */
+        int64_t wish = total + total / 16, more = slot->capacity + slot->capacity / 2;
+        for (int i = 0; i < 2; i++) TRY(grow(room, &room->slots[i], wish > more ? wish : more));
+    }
     if (!room->queues->mark_is_reached(slot->copied)) room->queues->mark_wait(slot->copied, s);
     for (int i = 0; i < ARRAYS; i++) {
         if (!arrays[i].from) continue;

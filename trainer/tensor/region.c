@@ -87,6 +87,27 @@ void region_settle(Region *r)
     add_block(r, r->peak); /* else region_alloc() asks again, for less */
 }
 
+static bool commit(Region *r, size_t grow)
+{
+    if (mprotect(r->base + r->committed, grow, PROT_READ | PROT_WRITE) != 0) return false;
+    madvise(r->base + r->committed, grow, MADV_HUGEPAGE);
+    r->committed += grow;
+    return true;
+}
+
+void region_forget(Region *r)
+{
+    if (!r->device || r->used) return;
+    release_blocks(r);
+    r->peak = 0;
+}
+
+void region_expect(Region *r, size_t bytes)
+{
+    if (bytes > r->reserved) bytes = r->reserved;
+    if (!r->device && bytes > r->committed) commit(r, (bytes - r->committed + STEP - 1) / STEP * STEP);
+}
+
 void *region_alloc(Region *r, size_t bytes)
 {
     if (r->device) return alloc_on_device(r, bytes);
@@ -95,9 +116,7 @@ void *region_alloc(Region *r, size_t bytes)
     if (r->used + rounded > r->committed) {
         size_t grow = (r->used + rounded - r->committed + STEP - 1) / STEP * STEP;
         if (grow > r->reserved - r->committed) grow = r->reserved - r->committed;
-        if (mprotect(r->base + r->committed, grow, PROT_READ | PROT_WRITE) != 0) return out_of_memory(r, bytes, "");
-        madvise(r->base + r->committed, grow, MADV_HUGEPAGE);
-        r->committed += grow;
+        if (!commit(r, grow)) return out_of_memory(r, bytes, "");
     }
     void *data = r->base + r->used;
     r->used += rounded;

@@ -33,6 +33,10 @@ static inline size_t region_mark(const Region *r) { return r->used; }
 static inline void region_release(Region *r, size_t mark) { r->used = mark; }
 /* Between passes, when it is empty: several blocks become one. */
 void region_settle(Region *r);
+/* Likewise: a device's blocks go back. */
+void region_forget(Region *r);
+/* The host's: so many bytes become memory already, untouched; as many as there are. */
+void region_expect(Region *r, size_t bytes);
 
 /* A pool of buffers over a region, for gradients of activations: freed buffers are taken again, the smallest that fits;
  * when none is live the region starts over. */
