@@ -60,4 +60,18 @@ run --train_file $chats --loss_type dft
 expect "dft is refused with its reason" 2 'loss_type.*dft.*not in this version' err
 run --train_file tests/fixtures/data/corpus.txt --task sft
 expect "a text has no columns" 2 'corpus.txt: a text has no columns; task sft takes .json' err
+# The README's second example: its rows are right, whole and in their style, and none is held out that is also learned.
+run configs/chat.yaml --model_name_or_path tests/fixtures/models/llama_chat --dry_run
+expect "configs/chat is learned from" 0 '^[23][0-9]{2} examples: [0-9]+ tokens, [0-9]+ of them learned' out.txt
+lacks "its turns end" "learn to stop" err
+for split in train validation; do
+    run configs/chat.yaml --model_name_or_path tests/fixtures/models/llama_chat --train_file configs/chat/$split.jsonl --dry_run
+    expect "the rows of configs/chat/$split.jsonl" 0 '^⟦.*' out.txt
+    other=$(grep -oE '"role": "assistant", "content": "([^"\\]|\\.)*"' configs/chat/$split.jsonl |
+        grep -vE '[Cc]aptain.*\\nLog: [^\\]+\."$')
+    [ -z "$other" ] || { echo "FAILED: configs/chat/$split.jsonl: not as the mate answers: $other"; failures=$((failures + 1)); }
+done
+twice=$(grep -ohE '"role": "user", "content": "([^"\\]|\\.)*"' configs/chat/*.jsonl | sort | uniq -d)
+[ -z "$twice" ] || { echo "FAILED: configs/chat asks twice: $twice"; failures=$((failures + 1)); }
+
 exit $((failures > 0))
