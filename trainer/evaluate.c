@@ -148,11 +148,11 @@ Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *le
         report_batch(tr, done);
     }
     progress_part_end(tr->progress);
-    if (*left) {
+    if (*left && tr->gradients) {
         log_info("the evaluation of step %lld is left after %lld of %lld batches", (long long)tr->global_step,
                  (long long)done, (long long)eval_plan_rank_batches(&plan));
-        goto done;
     }
+    if (*left) goto done;
     TRY(gather(tr, parts, count));
     double loss = mean_loss(tr->args, parts, count), seconds = timing_now() - started;
     char key[64];
@@ -196,22 +196,37 @@ static Status write_results(const char *dir, const char *prefix, const LogEntry 
     return st;
 }
 
+/* A rank was asked to stop: all know, and have nothing to save. */
+static Status stopped(Trainer *tr)
+{
+    Status st = OK;
+    int64_t asked = trainer_asked_to_stop();
+    TRY(group_max_i64(tr->machine.group, &asked, 1));
+    stop_tell(trainer_stop_reason(asked));
+    RAISE(STOPPED, "stopped by %s before the end of the evaluation; the same command begins it anew",
+          trainer_stop_reason(asked));
+done:
+    return st;
+}
+
 Status trainer_eval(const TrainingArguments *args, Arena *arena)
 {
     Status st = OK;
     Trainer tr;
     LogEntry entry = {0};
+    TrainingArguments own = *args;
     bool left;
-    trainer_init(&tr, args, arena);
+    own.max_time = -1; /* of training, whose files say it: it could not go on where it was stopped */
+    signals_of_evaluation();
+    trainer_init(&tr, &own, arena);
     TRY(trainer_open(&tr, false));
-    if (stop_requested()) RAISE(STOPPED, "stopped by %s before the evaluation", stop_reason());
-    signals_close(); /* there is nothing to save: from here on a signal ends the program */
     const char *prefix = args->test_file.count && !args->validation_file.count ? "test" : "eval";
     if (tr.machine.group->rank == 0) {
         ProgressOptions options = {.no_bar = args->disable_tqdm > 0};
         TRY(progress_open(&options, &tr.progress));
     }
     TRY(trainer_evaluate(&tr, prefix, &entry, &left));
+    if (left) TRY(stopped(&tr));
     char key[32];
     snprintf(key, sizeof key, "%s_loss", prefix);
     if (tr.task->perplexity) logentry_add_real(&entry, "perplexity", exp(logentry_get(&entry, key, NAN)));

@@ -21,6 +21,8 @@ int64_t trainer_asked_to_stop(void)
     return number;
 }
 
+const char *trainer_stop_reason(int64_t number) { return reasons[number]; }
+
 /* Waits until a save that is under way is on disk. One that failed has been told of and is remembered: the run goes
  * on. */
 static Status settle(Trainer *tr)

@@ -182,6 +182,7 @@ Status trainer_check_evaluation(const Trainer *tr);
 Status trainer_evaluate(Trainer *tr, const char *prefix, LogEntry *out, bool *left);
 /* Why this rank is to stop, as a number that grows from 1; 0: it is not. */
 int64_t trainer_asked_to_stop(void);
+const char *trainer_stop_reason(int64_t number);
 
 Status trainer_save(Trainer *tr);        /* begins a checkpoint of this step */
 Status trainer_save_final(Trainer *tr);  /* waits, then the model into output_dir itself */

@@ -18,7 +18,8 @@
 
 static _Atomic(const char *) reason;
 static atomic_bool closing, told; /* told: the line about the request is out */
-static bool of_several;           /* set before the waiter starts */
+static bool of_several;           /* set before the waiter starts, as the next */
+static bool saves = true;
 static bool running, blocked; /* the main thread's */
 static pthread_t waiter;
 static double deadline; /* on timing_now's clock; 0: none */
@@ -57,7 +58,8 @@ const char *stop_reason(void) { return atomic_load(&reason); }
 static void tell(const char *why, const char *more)
 {
     const char *over = strncmp(why, "max_", 4) == 0 ? " is over" : "";
-    if (!atomic_exchange(&told, true)) log_info("%s%s: stopping after this step and a save%s", why, over, more);
+    const char *after = saves ? "this step and a save" : "this batch";
+    if (!atomic_exchange(&told, true)) log_info("%s%s: stopping after %s%s", why, over, after, more);
 }
 
 void stop_tell(const char *why) { tell(why, ""); }
@@ -77,7 +79,7 @@ static void take(int signal, int *urgent)
     }
     if (!stop_requested() && signal == SIGUSR1) stop_tell(name);
     else if (!stop_requested() && !(of_several && signal == SIGTERM))
-        tell(name, "; once more to stop at once, without a save");
+        tell(name, saves ? "; once more to stop at once, without a save" : "; once more to stop at once");
     stop_request(name);
 }
 
@@ -108,6 +110,8 @@ static void *wait_for_signals(void *unused)
     }
     return unused;
 }
+
+void signals_of_evaluation(void) { saves = false; }
 
 Status signals_open(double max_time, double started, int ranks)
 {
@@ -143,4 +147,5 @@ void signals_close(void)
     }
     atomic_store(&reason, NULL);
     atomic_store(&told, false);
+    saves = true;
 }

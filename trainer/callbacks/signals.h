@@ -15,6 +15,8 @@
 
 /* Blocks TERM, INT, USR1 in this thread and those it starts. Before MPI_Init and before any thread. */
 Status signals_block(void);
+/* Before signals_open: what is told of a request is that the batch is the last one, not that a step is saved. */
+void signals_of_evaluation(void);
 /* Starts the waiting thread, after signals_block. max_time: seconds from `started` (timing_now()); <= 0: no limit.
  * ranks: of the run; with several, SIGTERM is told of by stop_tell alone, because a launcher sends it also to the ranks
  * that are left when one has failed. Once a process, until signals_close. */
