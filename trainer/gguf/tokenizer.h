@@ -7,6 +7,10 @@
 #include "trainer/gguf/write.h"
 #include "trainer/models/gguf_names.h"
 
+/* Kinds of tokenizers, in tokenizer.ggml.model. */
+#define GGUF_BYTE_LEVEL "gpt2" /* GGUF's name for byte-level BPE, whatever the model */
+#define GGUF_SENTENCEPIECE "llama"
+
 /* ---- byte-level BPE: what a name in tokenizer.ggml.pre stands for ---- */
 typedef struct GgufPre {
     const char *names; /* separated by spaces */

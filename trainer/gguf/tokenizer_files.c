@@ -1,6 +1,6 @@
 /* tokenizer_config.json and generation_config.json of a GGUF file's keys. The class is the one that takes
- * tokenizer.json as it is: transformers 5 (5.23) builds GPT2Tokenizer and LlamaTokenizer anew from the vocabulary, and
- * forgets how a model splits its text. */
+ * tokenizer.json as it is: transformers 5 (5.23) builds the classes that are called after models anew from the
+ * vocabulary, and forgets how a model splits its text. */
 #include "trainer/gguf/tokenizer_files.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* tokenizer.json from a GGUF file's keys: byte-level BPE ("gpt2" there), split as the model's name for it says, and
- * BPE made by SentencePiece ("llama"), whose bytes stand in for what has no token. */
+/* tokenizer.json from a GGUF file's keys: byte-level BPE, split as the model's name for it says, and BPE made by
+ * SentencePiece, whose bytes stand in for what has no token. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -325,10 +325,10 @@ Status gguf_tokenizer_read(const Gguf *g, const ModelGguf *names, const char *pr
         log_warning("%s: holds no tokenizer; put one into %s", gguf_path(g), dir);
         goto done;
     }
-    bool is_byte_level = strcmp(model, "gpt2") == 0;
-    if (!is_byte_level && strcmp(model, "llama"))
-        RAISE(UNSUPPORTED, "%s: a tokenizer of the kind %.60s; hone converts gpt2 (byte-level BPE) and llama "
-              "(SentencePiece BPE)", gguf_path(g), model);
+    bool is_byte_level = strcmp(model, GGUF_BYTE_LEVEL) == 0;
+    if (!is_byte_level && strcmp(model, GGUF_SENTENCEPIECE))
+        RAISE(UNSUPPORTED, "%s: a tokenizer of the kind %.60s; hone converts " GGUF_BYTE_LEVEL " (byte-level BPE) and "
+              GGUF_SENTENCEPIECE " (SentencePiece BPE)", gguf_path(g), model);
     if (is_byte_level) TRY(find_pre(g, names, pre_name, &pre));
     TRY(take_texts(g, arena, names->spaces_apart && !is_byte_level, &v));
     if (v.count > (uint64_t)rows)

@@ -247,7 +247,7 @@ static Status put_kind(const Source *s, const char *pre, GgufWriter *w)
     Status st = OK;
     const cJSON *normalizer = member(s->json, "normalizer"), *splitter = member(s->json, "pre_tokenizer");
     const char *name = pre;
-    gguf_put_text(w, "tokenizer.ggml.model", s->sentencepiece ? "llama" : "gpt2");
+    gguf_put_text(w, "tokenizer.ggml.model", s->sentencepiece ? GGUF_SENTENCEPIECE : GGUF_BYTE_LEVEL);
     if (s->sentencepiece) {
         if (is_called(splitter, "Metaspace"))
             log_warning("%s: GGUF does not tell Metaspace from a space put before each piece of text; ids may differ "
