@@ -98,6 +98,54 @@ static void frozen_weights_have_no_place_in_the_flat_arrays(void **state)
     }
 }
 
+static Kernels counting;
+static struct { void (*input)(Stream *, Dtype, Dtype, void *, const void *, const void *, int64_t, int64_t, int64_t,
+                              WeightLayout, bool);
+                void (*weight)(Stream *, Dtype, float *, float *, const void *, const void *, int64_t, int64_t,
+                               int64_t, WeightLayout, bool);
+                int inputs, weights; } counted;
+
+static void count_input(Stream *s, Dtype dtype, Dtype wdtype, void *dx, const void *dy, const void *weight,
+                        int64_t rows, int64_t in, int64_t out, WeightLayout layout, bool accumulate)
+{
+    counted.inputs++;
+    counted.input(s, dtype, wdtype, dx, dy, weight, rows, in, out, layout, accumulate);
+}
+
+static void count_weight(Stream *s, Dtype dtype, float *dweight, float *dbias, const void *x, const void *dy,
+                         int64_t rows, int64_t in, int64_t out, WeightLayout layout, bool accumulate)
+{
+    counted.weights++;
+    counted.weight(s, dtype, dweight, dbias, x, dy, rows, in, out, layout, accumulate);
+}
+
+/* qwen3_layers has adapters at q, k, v and up of the last of two layers: backward has products for o, gate, up, down and
+ * A of up there, none below; and for weights those of 4 B, of A of up, and one for the A of q, k and v together. */
+static void nothing_is_computed_below_the_first_adapter(void **state)
+{
+    (void)state;
+    TestModel m;
+    int32_t ids[] = {5, 6, 7, 8, 9, 10}, cu[] = {0, 6};
+    open_case_as(&m, "qwen3_norms", "qwen3_layers", DTYPE_COUNT);
+    Batch b = test_batch(ids, cu, 1);
+    counting = *m.tape.k;
+    counted.input = counting.linear_backward_input, counted.weight = counting.linear_backward_weight;
+    counting.linear_backward_input = count_input, counting.linear_backward_weight = count_weight;
+    parameters_begin_update(&m.model->params);
+    tape_begin(&m.tape, TAPE_TRAIN, &b, 0);
+    LossSpec spec = {.scale = 0.2f};
+    Tensor *loss = op_linear_cross_entropy(&m.tape, model_forward(&m.tape, m.model, &b), &m.model->head->value,
+                                           b.labels, &spec);
+    assert_ok(tape_status(&m.tape));
+    m.tape.k = &counting;
+    counted.inputs = counted.weights = 0;
+    assert_ok(tape_backward(&m.tape, loss, NULL));
+    assert_int_equal(counted.inputs, 5);
+    assert_int_equal(counted.weights, 6);
+    test_batch_free(&b);
+    test_model_close(&m);
+}
+
 /* What is written is what was read, so PEFT makes the same adapter of it. */
 static void configs_are_written_as_peft_writes_them(void **state)
 {
@@ -239,6 +287,7 @@ int main(void)
         cmocka_unit_test(pefts_adapters_give_its_logits_and_gradients),
         cmocka_unit_test(frozen_weights_have_no_place_in_the_flat_arrays),
         cmocka_unit_test(frozen_weights_of_fewer_bits_compute_as_their_float32_copies),
+        cmocka_unit_test(nothing_is_computed_below_the_first_adapter),
         cmocka_unit_test(configs_are_written_as_peft_writes_them),
         cmocka_unit_test(configs_that_hone_cannot_honour_are_refused_by_name),
         cmocka_unit_test(what_the_model_has_no_place_for_is_refused),
