@@ -30,14 +30,14 @@ bool gguf_is_extra(const char *tensor)
 Status gguf_model_of(const Gguf *g, Arena *arena, const ModelGguf **names, const ModelType **type)
 {
     Status st = OK;
-    const char *architecture, *name, *list;
+    const char *architecture, *model_type, *list;
     char key[KEY];
     int64_t window;
     TRY(gguf_text(g, "general.architecture", &architecture));
-    TRY(gguf_text_or(g, "general.name", "", &name));
+    TRY(gguf_text_or(g, "hone.model_type", "", &model_type));
     snprintf(key, sizeof key, "%.100s.attention.sliding_window", architecture);
     TRY(gguf_int_or(g, key, 0, &window));
-    *names = model_gguf_find(architecture, name, window > 0, type);
+    *names = model_gguf_find(architecture, model_type, window > 0, type);
     if (!*names) {
         TRY_MEMORY(list = model_gguf_list(arena));
         RAISE(UNSUPPORTED, "%s: general.architecture is %.100s, which hone does not have; it has: %s", gguf_path(g),

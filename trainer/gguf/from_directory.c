@@ -142,7 +142,8 @@ static void put_general(Conversion *c, int outtype)
     const char *slash = strrchr(c->dir, '/');
     gguf_put_text(c->w, "general.architecture", c->names->architecture);
     gguf_put_text(c->w, "general.type", "model");
-    gguf_put_text(c->w, "general.name", c->names->name ? c->names->name : slash ? slash + 1 : c->dir);
+    gguf_put_text(c->w, "general.name", slash ? slash + 1 : c->dir);
+    gguf_put_text(c->w, "hone.model_type", c->model->type->name); /* of several with one architecture */
     gguf_put_int(c->w, "general.file_type", outtypes[outtype].file_type);
     gguf_put_int(c->w, "general.quantization_version", 2);
 }

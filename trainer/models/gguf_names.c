@@ -23,14 +23,15 @@ const ModelGguf *model_gguf(const char *model_type)
     return NULL;
 }
 
-const ModelGguf *model_gguf_find(const char *architecture, const char *name, bool window, const ModelType **type)
+const ModelGguf *model_gguf_find(const char *architecture, const char *model_type, bool window,
+                                 const ModelType **type)
 {
     const ModelGguf *found = NULL;
     int best = 0;
     for (int i = 0; i < COUNT; i++) {
         const ModelGguf *g = entries[i].gguf;
         if (strcmp(g->architecture, architecture)) continue;
-        int fit = g->name && strcmp(g->name, name) == 0 ? 3 : g->window == window && window ? 2 : g->name ? 0 : 1;
+        int fit = strcmp(entries[i].type, model_type) == 0 ? 3 : window && g->window ? 2 : 1;
         if (fit > best) best = fit, found = g, *type = model_type_find(entries[i].type);
     }
     return found;

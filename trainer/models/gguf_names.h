@@ -46,7 +46,6 @@ typedef struct ModelGguf {
     const GgufKey *keys;
     const GgufFixed *fixed;
     const GgufPresence *presences;
-    const char *name;        /* general.name that tells it from others of the architecture; NULL: any */
     bool rotary;             /* rope.* keys and factors */
     bool window;             /* attention.sliding_window is the config's sliding_window; absent: null */
     bool alternates;         /* the window is that of every other layer */
@@ -58,9 +57,10 @@ typedef struct ModelGguf {
 } ModelGguf;
 
 const ModelGguf *model_gguf(const char *model_type); /* of config.json; NULL: hone lacks the type */
-/* By general.architecture, general.name ("" where there is none) and whether the file has windows of attention; NULL:
- * none. *type: its model_type. */
-const ModelGguf *model_gguf_find(const char *architecture, const char *name, bool window, const ModelType **type);
+/* By general.architecture; where several types have that, the one called model_type ("": not known), or else one with
+ * windows of attention if the file has them, or else the first. NULL: none. */
+const ModelGguf *model_gguf_find(const char *architecture, const char *model_type, bool window,
+                                 const ModelType **type);
 const char *model_gguf_list(Arena *arena); /* "gemma2 gpt2 llama …"; NULL: no memory */
 /* The tensor's name there, into `out`; false: it has none. */
 bool model_gguf_tensor(const ModelGguf *names, const char *parameter, char *out, size_t size, GgufChange *change);

@@ -31,13 +31,12 @@ static const ModelSetting settings[] = {
 
 DECODER_TYPE(mistral, "MistralForCausalLM");
 
-/* llama.cpp takes it for Llama, without a window. The name is transformers' way to tell the two apart. */
+/* llama.cpp takes it for Llama, without a window. */
 const ModelGguf gguf_mistral = {
     .architecture = "llama",
     .tensors = llama_gguf_tensors,
     .keys = decoder_gguf_keys,
     .fixed = (const GgufFixed[]){{"hidden_act", "\"silu\"", .may_lack = true}, {.config = NULL}},
-    .name = "mistral",
     .rotary = true,
     .window = true,
 };
