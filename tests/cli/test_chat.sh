@@ -40,6 +40,13 @@ chat 'one two three\nfour five six\nseven eight nine\nten eleven\n'; says "a lon
 [ "$(wc -l <"$dir/out")" = 4 ] || fail "a long conversation lost an answer"
 chat "$(printf '%0200d' 7)\n"; says "a line beyond the model" 2 'say it shorter' err
 
+# an answer that ends for want of room, of tokens, of time: told; max_length counts the conversation
+chat 'one two\n' --max_new_tokens 400;                    says "a full conversation" 0 'as long as the model was made for' err
+chat 'one two\n';                                         says "max_new_tokens" 0 'after 4 tokens \(max_new_tokens\)' err
+chat 'one two\n' --max_time 1e-9;                         says "max_time" 0 'max_time is over' err
+chat 'one two\n' --max_new_tokens null --max_length 8;    says "max_length" 2 'made for 8; say it shorter' err
+printf 'x\n' | "$hone" chat --model "$dir/model" $options >/dev/full 2>"$dir/err"; status=$?; says "a full stdout" 1 'stdout: cannot write' err
+
 # refused
 chat '/dance\n';                    says "an unknown command" 2 'no command /dance; /help' err
 chat 'x\n' --history "$dir/none";   says "no history" 1 'none' err
@@ -49,11 +56,23 @@ chat '' --num_beams 3;               says "beams" 2 'num_beams' err
 rm "$dir/model/chat_template.jinja"; chat 'x\n'; says "no template" 1 'template' err
 cp tests/fixtures/models/llama_grouped/tokenizer_config.json "$dir/model/"
 
-# a terminal has a prompt, and Ctrl-C throws a line away
+# a terminal has a prompt; Ctrl-C throws a line away, and ends an answer but not the program
 if command -v script >/dev/null; then
     printf '{{ messages[-1].content }}:' >"$dir/model/chat_template.jinja"
-    { sleep 1; printf 'Who'; sleep 0.2; printf '\003'; sleep 0.3; printf 'Who?\n'; sleep 1; printf '/help\n/exit\n'; sleep 0.5; } |
-        script -qec "exec $hone chat --model $dir/model $options" "$dir/log" >/dev/null
-    grep -q '/reset' "$dir/log" && grep -q '> ' "$dir/log" || { fail "a terminal"; cat -v "$dir/log"; }
+    sed -i 's/"max_position_embeddings": 48/"max_position_embeddings": 1000000/' "$dir/model/config.json"
+    await() { for _ in $(seq 200); do [ "$(cat -v "$dir/log" 2>/dev/null | grep -c -- "$1")" -ge "${2:-1}" ] && return; sleep 0.05; done; fail "no $1 on the terminal"; }
+    options="--do_sample false --max_new_tokens 900000 --num_threads 1 --eos_token_id null"
+    mkfifo "$dir/keys"
+    SHELL=/bin/sh script -qefc "exec $hone chat --model $dir/model $options" "$dir/log" <"$dir/keys" >/dev/null 2>&1 &
+    exec 7>"$dir/keys"
+    await '> ';         printf 'Thrown away' >&7; sleep 0.1; printf '\003' >&7
+    await '\^C';       printf 'Who?\n' >&7; await 'Who?' 1; sleep 0.3; printf '\003' >&7
+    await '\^C' 2;     printf '/save %s/stopped.json\n' "$dir" >&7
+    await 'saved: ';    printf '/help\n/exit\n' >&7
+    exec 7>&-
+    wait $! || fail "a terminal: status $?"
+    grep -q '/reset' "$dir/log" || { fail "a terminal"; cat -v "$dir/log" | tail -c 2000; }
+    grep -q '"Who?"' "$dir/stopped.json" && grep -q assistant "$dir/stopped.json" || fail "an answer that was stopped is not in the conversation"
+    grep -q Thrown "$dir/stopped.json" && fail "a line that was thrown away was said"
 fi
 exit $((failures > 0))
