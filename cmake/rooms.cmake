@@ -24,7 +24,7 @@ endfunction()
 function(hone_kernels)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.c)
   file(GLOB families CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cpu/*.c)
-  list(FILTER sources EXCLUDE REGEX "kernels/gemm_[a-z]+\\.c$") # HONE_BLAS says which
+  list(FILTER sources EXCLUDE REGEX "kernels/gemm_(tiled|onednn|cblas|native)\\.c$") # HONE_BLAS says which
   if(HONE_BLAS STREQUAL native)
     list(APPEND sources ${PROJECT_SOURCE_DIR}/kernels/gemm_native.c)
   else()

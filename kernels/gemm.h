@@ -40,4 +40,22 @@ void gemm_serial(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, fl
 void gemm_set_isa(unsigned isa); /* before the first product: keeps the library within it */
 const char *gemm_library(void);  /* "oneDNN 2.6.3", "own kernels" */
 
+bool isa_has_bf16(void); /* AVX-512 BF16: what the library's bf16 products take */
+bool isa_has_amx(void);  /* AMX's tiles of bf16, which the system lets programs use */
+/* How bf16 by bf16 is done: widened to f32, or by the library's own bf16 products, whose bits are others. A race at the
+ * start would make bits a matter of luck, so the instruction set decides: the library's where there is AMX, which is
+ * made for it; widened elsewhere (AVX-512 BF16 was slower, gemm_rates). HONE_BF16=widened|library decides otherwise. */
+typedef enum Bf16Products { BF16_WIDENED, BF16_LIBRARY } Bf16Products;
+Bf16Products gemm_bf16(void);
+void gemm_set_bf16(Bf16Products how); /* before the first product, or between two; the library's only where it has them */
+bool gemm_has_bf16(void);             /* the library has any on this machine */
+/* Whether HONE_BF16 (`wanted`) asks for something that is there, as isa_allowed. */
+bool gemm_bf16_allowed(const char *wanted, char why[ISA_WHY_BYTES]);
+/* FLOP/s of products of 512 x 512 x 512 on the pool, the best of a few: 50 ms in all. bf16_library: 0 where there are
+ * none. */
+typedef struct GemmRates {
+    double f32, bf16_widened, bf16_library;
+} GemmRates;
+GemmRates gemm_rates(Stream *s);
+
 #endif

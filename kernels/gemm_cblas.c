@@ -12,6 +12,17 @@ void gemm_library_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_
                 (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
 
+/* CBLAS has no bf16 that all have. */
+bool gemm_library_bf16(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
+                       const void *b, int64_t ldb, float *c, int64_t ldc, bool accumulate)
+{
+    (void)trans_a, (void)trans_b, (void)m, (void)n, (void)k, (void)a, (void)lda, (void)b, (void)ldb, (void)c, (void)ldc;
+    (void)accumulate;
+    return false;
+}
+
+void gemm_library_allow_bf16(bool amx) { (void)amx; }
+bool gemm_has_bf16(void) { return false; }
 void gemm_set_isa(unsigned isa) { (void)isa; }
 
 const char *gemm_library(void) { return "CBLAS"; }

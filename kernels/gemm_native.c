@@ -18,6 +18,9 @@ void gemm_set_isa(unsigned isa)
 
 const char *gemm_library(void) { return "own kernels"; }
 
+/* They widen what they pack: there is nothing to choose. */
+bool gemm_has_bf16(void) { return false; }
+
 static void scale(int64_t m, int64_t n, float beta, float *c, int64_t ldc)
 {
     for (int64_t i = 0; i < m; i++)

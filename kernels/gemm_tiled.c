@@ -15,9 +15,10 @@
 
 #include "kernels/cpu/pack.h"
 #include "kernels/gemm_library.h"
+#include "kernels/stream.h"
 
 typedef struct Product {
-    bool copy_a, copy_b;
+    bool copy_a, copy_b, by_library; /* its own bf16 products */
     int64_t m, n, k, depth, tile_m, tile_n, tiles_n; /* depth: values of k of a library call */
     GemmOperand a, b;
     GemmResult c;
@@ -70,6 +71,7 @@ static void choose_tiles(Product *p)
 
 static const char *element(const GemmOperand *x, int64_t row, int64_t col)
 {
+    if (x->trans) return (const char *)x->data + (size_t)(col * x->ld + row) * dtype_bytes(x->dtype);
     return (const char *)x->data + (size_t)(row * x->ld + col) * dtype_bytes(x->dtype);
 }
 
@@ -78,7 +80,7 @@ static bool part_of_a(const Product *p, int thread, int64_t row, int64_t rows, i
                       GemmOperand *part)
 {
     *part = p->a;
-    part->data = p->a.trans ? element(&p->a, k, row) : element(&p->a, row, k);
+    part->data = element(&p->a, row, k);
     if (!p->copy_a) return true;
     int64_t ld = p->a.trans ? ceil_div(p->tile_m, 16) * 16 + SKEW : ceil_div(depth, 16) * 16 + SKEW;
     int64_t most = p->a.trans ? p->depth * ld : p->tile_m * (ceil_div(p->depth, 16) * 16 + SKEW);
@@ -95,7 +97,7 @@ static bool part_of_b(const Product *p, int thread, int64_t col, int64_t cols, i
                       GemmOperand *part)
 {
     *part = p->b;
-    part->data = p->b.trans ? element(&p->b, col, k) : element(&p->b, k, col);
+    part->data = element(&p->b, k, col);
     if (!p->copy_b) return true;
     int64_t ld = ceil_div(p->tile_n, 16) * 16 + SKEW;
     float *y = stream_scratch(p->stream, thread, SLOT_B, (size_t)(p->depth * ld) * sizeof *y);
@@ -121,7 +123,10 @@ static void tile(void *context, int64_t task, int thread)
         if (p->c.accumulate) p->packing->straight(c, ld, p->c.dtype, to, p->c.ld, rows, cols);
     }
     int64_t k = 0;
-    do { /* once if k is 0 */
+    if (p->by_library && !gemm_library_bf16(p->a.trans, p->b.trans, rows, cols, p->k, element(&p->a, row, 0), p->a.ld,
+                                            element(&p->b, 0, col), p->b.ld, c, ld, p->c.accumulate))
+        stream_set_failed(p->stream, "a product of bfloat16: the library has none; set HONE_BF16=widened");
+    if (!p->by_library) do { /* once if k is 0 */
         GemmOperand a, b;
         int64_t depth = min(p->depth, p->k - k);
         if (!part_of_a(p, thread, row, rows, k, depth, &a) || !part_of_b(p, thread, col, cols, k, depth, &b)) return;
@@ -152,10 +157,12 @@ void gemm_typed(Stream *s, int64_t m, int64_t n, int64_t k, GemmOperand a, GemmO
 {
     if (!m || !n) return;
     pthread_once(&packing_once, packing_choose);
-    bool widens_a = a.dtype != DTYPE_F32, widens_b = b.dtype != DTYPE_F32;
-    Product p = {.m = m, .n = n, .k = k, .depth = k, .a = a, .b = b, .c = c, .stream = s, .packing = packing};
-    p.copy_a = widens_a || (a.trans && a.ld % PAGE_FLOATS == 0 && n >= COPY_ROWS);
-    p.copy_b = widens_b || ((b.trans || b.ld % PAGE_FLOATS == 0) && m >= COPY_ROWS);
+    bool by_library = k && a.dtype == DTYPE_BF16 && b.dtype == DTYPE_BF16 && gemm_bf16() == BF16_LIBRARY;
+    bool widens_a = a.dtype != DTYPE_F32 && !by_library, widens_b = b.dtype != DTYPE_F32 && !by_library;
+    Product p = {.m = m, .n = n, .k = k, .depth = k, .a = a, .b = b, .c = c, .stream = s, .packing = packing,
+                 .by_library = by_library};
+    p.copy_a = widens_a || (!by_library && a.trans && a.ld % PAGE_FLOATS == 0 && n >= COPY_ROWS);
+    p.copy_b = widens_b || (!by_library && (b.trans || b.ld % PAGE_FLOATS == 0) && m >= COPY_ROWS);
     choose_tiles(&p);
     if (widens_a || widens_b) p.depth = choose_depth(&p, widens_a && p.tile_m > p.tile_n ? p.tile_m : p.tile_n);
     p.copy_a = p.copy_a && (widens_a || p.depth * p.tile_m <= COPY_MOST);

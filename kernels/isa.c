@@ -1,11 +1,13 @@
 /* Which instruction set runs: what the CPU and the system offer (gcc's cpuid helper also asks XGETBV whether the
  * registers are saved), narrowed by HONE_ISA for tests and comparisons. */
 #include <cpuid.h>
+#include <immintrin.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/gemm.h"
 #include "kernels/kernels.h"
 
 const Kernels *kernels_table_base(void);
@@ -28,6 +30,26 @@ unsigned isa_of_cpu(void)
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
         isa |= ISA_AVX512;
     return isa;
+}
+
+bool isa_has_bf16(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1u << 5;
+}
+
+/* XCR0: what the system saves of a program's registers. 17 and 18 are AMX's. */
+__attribute__((target("xsave"))) static uint64_t saved_registers(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c & bit_OSXSAVE ? (uint64_t)_xgetbv(0) : 0;
+}
+
+bool isa_has_amx(void)
+{
+    unsigned a, b, c, d;
+    bool there = __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & 1u << 22 && d & 1u << 24;
+    return there && (saved_registers() >> 17 & 3) == 3;
 }
 
 unsigned isa_detect(void)

@@ -28,6 +28,7 @@ Status machine_start(DeviceChoice device, int64_t num_threads, Machine *m)
     char why[ISA_WHY_BYTES];
     *m = (Machine){.group = m->group};
     if (!isa_allowed(getenv("HONE_ISA"), isa_of_cpu(), why)) RAISE(USAGE, "%s", why);
+    if (!gemm_bf16_allowed(getenv("HONE_BF16"), why)) RAISE(USAGE, "%s", why);
     if (!m->group) TRY(group_open(&m->group));
     TRY(binding_apply(m->group, (int)num_threads, &m->binding));
     if (*m->binding.line) log_info("%s", m->binding.line);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/gemm.h"
 #include "trainer/base/log.h"
 #include "trainer/saving.h"
 
@@ -22,10 +23,13 @@ __attribute__((format(printf, 3, 4))) static void add(Notes *n, const char *key,
 static void describe_machine(const Trainer *tr, char text[NOTE_BYTES])
 {
     bool low = tr->precision.training != DTYPE_F32;
-    const char *in = low ? " in " : "", *dtype = low ? dtype_name(tr->precision.training) : "";
-    if (tr->args->full_determinism) snprintf(text, NOTE_BYTES, "any ranks, %s%s%s", tr->machine.k->name, in, dtype);
-    else snprintf(text, NOTE_BYTES, "%d rank%s, %s%s%s", tr->machine.group->size,
-                  tr->machine.group->size == 1 ? "" : "s", tr->machine.k->name, in, dtype);
+    bool other = tr->precision.training == DTYPE_BF16 && tr->machine.stream == tr->machine.host &&
+                 gemm_bf16() == BF16_LIBRARY; /* bits than those of widened products */
+    const char *in = low ? " in " : "", *dtype = low ? dtype_name(tr->precision.training) : "",
+               *by = other ? " by the library" : "";
+    if (tr->args->full_determinism) snprintf(text, NOTE_BYTES, "any ranks, %s%s%s%s", tr->machine.k->name, in, dtype, by);
+    else snprintf(text, NOTE_BYTES, "%d rank%s, %s%s%s%s", tr->machine.group->size,
+                  tr->machine.group->size == 1 ? "" : "s", tr->machine.k->name, in, dtype, by);
 }
 
 static int64_t samples_per_update(const Trainer *tr)

@@ -40,6 +40,7 @@ run args seed --json;     expect "one key as JSON" 0 '"name": "seed"' out
 
 run env;                  expect "env is JSON" 0 '"instruction_set": "' out
 grep -q '"threads": [1-9]' "$dir/out" || { echo "FAILED: env tells threads"; failures=$((failures + 1)); }
+grep -q '"bfloat16_widened_gflops": [0-9]' "$dir/out" || { echo "FAILED: env tells rates of products"; failures=$((failures + 1)); }
 run env x;                expect "env takes nothing" 2 'takes nothing' err
 
 # {"a": F32 [2]} with its 8 bytes; then the same cut short

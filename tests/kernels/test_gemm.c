@@ -117,6 +117,83 @@ static void serial_scales_and_adds(void **state)
     assert_non_null(gemm_library());
 }
 
+/* ---- other dtypes than f32 ---- */
+
+/* n numbers of [-1, 1) that bf16 has, in it. */
+static uint16_t *bf16_numbers(int64_t n, uint64_t seed, float *same)
+{
+    float *x = numbers(n, seed);
+    uint16_t *y = malloc((size_t)n * sizeof *y);
+    assert_non_null(y);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        y[i] = (uint16_t)(bits >> 16), bits &= 0xFFFF0000u;
+        memcpy(same + i, &bits, sizeof bits);
+    }
+    free(x);
+    return y;
+}
+
+/* k is long enough for several parts; every number of threads gives the same bits. */
+static void check_bf16(bool trans_a, bool trans_b, bool accumulate)
+{
+    enum { M = 130, N = 70, K = 2500 };
+    float *a = rubbish(M * K), *b = rubbish(K * N), *before = numbers(M * N, 3), *first = NULL;
+    uint16_t *low_a = bf16_numbers(M * K, 1, a), *low_b = bf16_numbers(K * N, 2, b);
+    double *want = zeros(M * N);
+    Case c = {trans_a, trans_b, accumulate, M, N, K};
+    int64_t lda = trans_a ? M : K, ldb = trans_b ? K : N;
+    reference(&c, a, lda, b, ldb, before, N, want);
+    for (int threads = 1; threads <= 3; threads++) {
+        Stream *s = stream_new_cpu(threads);
+        float *y = copy_of(before, M * N);
+        gemm_typed(s, M, N, K, (GemmOperand){low_a, DTYPE_BF16, trans_a, lda},
+                   (GemmOperand){low_b, DTYPE_BF16, trans_b, ldb},
+                   (GemmResult){y, DTYPE_F32, N, accumulate, NULL, NULL});
+        assert_false(stream_failed(s));
+        assert_close("bf16", y, want, M * N, 1e-6 * sqrt(K) * 10);
+        if (first) assert_same_bits("threads", first, y, M * N);
+        else first = copy_of(y, M * N);
+        free(y);
+        stream_free(s);
+    }
+    free(a), free(b), free(before), free(first), free(low_a), free(low_b), free(want);
+}
+
+static void bf16_equals_the_reference_widened_and_by_the_library(void **state)
+{
+    (void)state;
+    for (int how = BF16_WIDENED; how <= BF16_LIBRARY; how++) {
+        gemm_set_bf16((Bf16Products)how);
+        if (gemm_bf16() != (Bf16Products)how) continue; /* there are none */
+        for (int bits = 0; bits < 8; bits++) check_bf16(bits & 1, bits >> 1 & 1, bits >> 2);
+    }
+    gemm_set_bf16(BF16_WIDENED);
+}
+
+static void rates_are_measured_in_a_moment(void **state)
+{
+    (void)state;
+    Stream *s = stream_new_cpu(2);
+    Bf16Products chosen = gemm_bf16();
+    GemmRates r = gemm_rates(s);
+    assert_true(r.f32 > 1e6 && r.bf16_widened > 1e6 && (r.bf16_library > 1e6) == gemm_has_bf16());
+    assert_int_equal(gemm_bf16(), chosen);
+    stream_free(s);
+}
+
+static void what_is_asked_of_bf16_is_checked(void **state)
+{
+    (void)state;
+    char why[ISA_WHY_BYTES];
+    assert_true(gemm_bf16_allowed(NULL, why) && gemm_bf16_allowed("", why) && gemm_bf16_allowed("widened", why));
+    assert_false(gemm_bf16_allowed("fast", why));
+    assert_non_null(strstr(why, "HONE_BF16 is `fast`; it may be widened or library"));
+    assert_int_equal(gemm_bf16_allowed("library", why), gemm_has_bf16());
+    if (!gemm_has_bf16()) assert_non_null(strstr(why, "has no products of bfloat16 for this CPU"));
+}
+
 /* What a library does not promise: our own kernels give a row the same bits whatever is beside it, and transposed
  * operands too. */
 static void own_kernels_give_a_row_its_bits_alone(void **state)
@@ -146,6 +223,9 @@ int main(void)
         cmocka_unit_test(equals_the_reference_with_each_instruction_set_and_thread_count),
         cmocka_unit_test(epilogue_sees_every_element_once_when_it_is_finished),
         cmocka_unit_test(serial_scales_and_adds),
+        cmocka_unit_test(bf16_equals_the_reference_widened_and_by_the_library),
+        cmocka_unit_test(rates_are_measured_in_a_moment),
+        cmocka_unit_test(what_is_asked_of_bf16_is_checked),
         cmocka_unit_test(own_kernels_give_a_row_its_bits_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

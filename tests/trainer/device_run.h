@@ -77,7 +77,7 @@ UNUSED_FN void train(bool on_device, const char *out, const char *options)
                      STEPS, dir, out, options, dir);
     if (failed) fail_msg("%s %s failed (%d)", out, options, run("cat %s/log", dir));
     assert_int_equal(run("grep -q ', %s, %d ranks* of 1 thread' %s/log",
-                         on_device ? "cuda\\( in b*float16\\)*" : "cpu/[a-z0-9]*", ranks, dir), 0);
+                         on_device ? "cuda\\( in b*float16\\)*" : "cpu/[a-z0-9]*\\( in b*float16\\)*", ranks, dir), 0);
 }
 
 UNUSED_FN void read_state(const char *out, TrainerState *s)

@@ -115,10 +115,29 @@ static void add_machine(cJSON *object)
     add_devices(object);
 }
 
+/* Of this rank's threads. */
+static void add_products(cJSON *object, int threads)
+{
+    static const double GIGA = 1e9;
+    unsigned isa = isa_detect();
+    if (!(isa & ISA_AVX512)) gemm_set_isa(isa); /* else the library may use all that there is */
+    Stream *s = stream_new_cpu(threads);
+    if (!s) return;
+    GemmRates r = gemm_rates(s);
+    cJSON *products = cJSON_AddObjectToObject(object, "products");
+    cJSON_AddItemToObject(products, "float32_gflops", json_new_int((int64_t)(r.f32 / GIGA)));
+    cJSON_AddItemToObject(products, "bfloat16_widened_gflops", json_new_int((int64_t)(r.bf16_widened / GIGA)));
+    if (gemm_has_bf16())
+        cJSON_AddItemToObject(products, "bfloat16_library_gflops", json_new_int((int64_t)(r.bf16_library / GIGA)));
+    add(products, "bfloat16", gemm_bf16() == BF16_LIBRARY ? "library" : "widened");
+    stream_free(s);
+}
+
 static void add_settings(cJSON *object)
 {
     static const char *const names[] = {"OMP_NUM_THREADS",
                                         "HONE_ISA",
+                                        "HONE_BF16",
                                         "HF_HOME",
                                         "HF_HUB_OFFLINE",
                                         "OMPI_COMM_WORLD_SIZE",
@@ -147,12 +166,13 @@ static void add_ranks(cJSON *object, const RankFacts *facts, int size)
     }
 }
 
-static Status print(const RankFacts *facts, int size)
+static Status print(const RankFacts *facts, int size, int threads)
 {
     cJSON *object = cJSON_CreateObject();
     Text text = {0};
     add_versions(object);
     add_machine(object);
+    add_products(object, threads);
     add_settings(object);
     add_ranks(object, facts, size);
     json_add(&text, object, 2, false);
@@ -169,7 +189,9 @@ static Status run(int argc, char **argv)
     ProcessGroup *group = NULL;
     RankFacts *facts = NULL, mine = {0};
     Binding binding = {0};
+    char why[ISA_WHY_BYTES];
     if (argc) RAISE(USAGE, "env takes nothing, and got `%s`", argv[0]);
+    if (!gemm_bf16_allowed(getenv("HONE_BF16"), why)) RAISE(USAGE, "%s", why);
     TRY(group_open(&group));
     TRY(binding_apply(group, 0, &binding));
     facts = calloc((size_t)group->size, sizeof *facts);
@@ -179,7 +201,7 @@ static Status run(int argc, char **argv)
     memcpy(mine.mask, binding.mask, sizeof mine.mask);
     memcpy(mine.line, binding.line, sizeof mine.line);
     TRY(group_all_gather(group, &mine, facts, sizeof mine));
-    if (group->rank == 0) TRY(print(facts, group->size));
+    if (group->rank == 0) TRY(print(facts, group->size, binding.threads));
 done:
     free(facts);
     group_close(group);
