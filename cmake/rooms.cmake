@@ -81,8 +81,9 @@ function(hone_tests)
     return()
   endif()
   pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
-  # mpirun as root (containers), and what the sanitizers must know of Open MPI.
-  set(environment OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ASAN_OPTIONS=fast_unwind_on_malloc=0
+  # mpirun as root (containers), and what the sanitizers must know of Open MPI. Tests are of the CPU, or of the emulated device:
+  # `device: auto` finds none.
+  set(environment CUDA_VISIBLE_DEVICES= OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 ASAN_OPTIONS=fast_unwind_on_malloc=0
       LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0
       TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/support/tsan.supp:ignore_noninstrumented_modules=1)
   file(GLOB support CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/support/*.c)

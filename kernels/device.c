@@ -68,12 +68,17 @@ static bool load(Doors *d, char *why)
     return false;
 }
 
+static bool are_linked(void)
+{
+    return kernels_cuda && stream_new_cuda && cuda_device_count && device_ranks_cuda && cuda_device_facts;
+}
+
 /* Once opened it stays. */
 static const Doors *doors(char *why)
 {
     static Doors opened;
     if (opened.kernels) return &opened;
-    if (kernels_cuda && stream_new_cuda && cuda_device_count && device_ranks_cuda && cuda_device_facts)
+    if (are_linked())
         opened = (Doors){kernels_cuda, stream_new_cuda, cuda_device_count, device_ranks_cuda, cuda_device_facts};
     Doors found = opened;
     if (!opened.kernels && !load(&found, why)) return NULL;
@@ -81,17 +86,29 @@ static const Doors *doors(char *why)
     return &opened;
 }
 
+static bool has_driver(char *why)
+{
+    void *driver = dlopen(DRIVER, RTLD_LAZY | RTLD_LOCAL);
+    if (!driver) snprintf(why, DEVICE_WHY_BYTES, "the driver's " DRIVER " is not there (%s)", dlerror());
+    else dlclose(driver);
+    return driver != NULL;
+}
+
 int device_count(char why[DEVICE_WHY_BYTES])
 {
     const Doors *d = doors(why);
     int count = d ? d->count() : 0;
-    if (!d || count > 0) return count;
-    void *driver = dlopen(DRIVER, RTLD_LAZY | RTLD_LOCAL);
-    if (driver)
+    if (d && count <= 0 && has_driver(why))
         snprintf(why, DEVICE_WHY_BYTES, "the driver shows no device (see nvidia-smi, and CUDA_VISIBLE_DEVICES)");
-    else
-        snprintf(why, DEVICE_WHY_BYTES, "the driver's " DRIVER " is not there (%s)", dlerror());
-    if (driver) dlclose(driver);
+    return count > 0 ? count : 0;
+}
+
+int device_find(char why[DEVICE_WHY_BYTES])
+{
+    char path[4096];
+    int dir;
+    if (are_linked() || has_driver(why)) return device_count(why);
+    if (!path_beside(path, sizeof path, &dir) || access(path, F_OK)) *why = '\0';
     return 0;
 }
 

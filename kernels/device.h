@@ -9,6 +9,9 @@ enum { DEVICE_WHY_BYTES = 1024 };
 
 /* How many there are. 0: why says which file or device is missing. */
 int device_count(char why[DEVICE_WHY_BYTES]);
+/* The same for who takes a device only if there is one: the library is not opened where no driver is. 0 and why "": and
+ * nothing speaks of one, neither a driver nor a library beside the program. */
+int device_find(char why[DEVICE_WHY_BYTES]);
 /* The kernels of device number `index` and a stream of its own; the caller frees the stream. false: why says why. */
 bool device_open(int index, const Kernels **k, Stream **stream, char why[DEVICE_WHY_BYTES]);
 

@@ -22,6 +22,32 @@ done:
     return st;
 }
 
+/* This rank's device, where all ranks have one that works; else all compute on the CPU, and why is said. A single rank
+ * that cannot is enough: ranks of both kinds could not exchange gradients. */
+static Status open_device_if_any(Machine *m)
+{
+    Status st = OK;
+    ProcessGroup *g = m->group;
+    char why[DEVICE_WHY_BYTES] = "", text[DEVICE_WHY_BYTES + 100] = "";
+    const Kernels *k = NULL;
+    Stream *stream = NULL;
+    int count = device_find(why);
+    bool can = count && device_open(g->local_rank % count, &k, &stream, why);
+    int64_t first = can ? 0 : g->size - g->rank; /* most of all: the first rank that cannot */
+    TRY(group_max_i64(g, &first, 1));
+    if (!first) {
+        m->k = k, m->stream = stream, stream = NULL;
+        goto done;
+    }
+    if (*why && g->size > 1) snprintf(text, sizeof text, "rank %d (%s): %s", g->rank, g->host, why);
+    else snprintf(text, sizeof text, "%s", why);
+    TRY(group_broadcast(g, text, sizeof text, g->size - (int)first));
+    if (*text) log_info("computing on the CPU: %s", text);
+done:
+    stream_free(stream);
+    return st;
+}
+
 Status machine_start(DeviceChoice device, int64_t num_threads, Machine *m)
 {
     Status st = OK;
@@ -37,8 +63,9 @@ Status machine_start(DeviceChoice device, int64_t num_threads, Machine *m)
     m->k = kernels_cpu(isa);
     m->host = stream_new_cpu(m->binding.threads);
     if (!m->host) RAISE(MEMORY, "out of memory: a pool of %d threads", m->binding.threads);
+    m->stream = m->host;
     if (device == DEVICE_CHOICE_CUDA) TRY(open_device(m));
-    else m->stream = m->host;
+    if (device == DEVICE_CHOICE_AUTO) TRY(open_device_if_any(m));
 done:
     return st;
 }

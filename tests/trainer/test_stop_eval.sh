@@ -8,8 +8,8 @@ for _ in $(seq 2000); do cat tests/fixtures/data/validation.txt; done >"$dir/muc
 begin() {
     local ranks=$1
     shift
-    line=("$hone" eval --model_name_or_path tests/fixtures/models/gpt2_tiny --validation_file "$dir/much.txt" --block_size 16
-        --per_device_eval_batch_size 1 --disable_tqdm --num_threads 1 --output_dir "$dir/none" "$@")
+    line=("$hone" eval --model_name_or_path tests/fixtures/models/gpt2_tiny --validation_file "$dir/much.txt"
+        --block_size 16 --per_device_eval_batch_size 1 --disable_tqdm --num_threads 1 --output_dir "$dir/none" "$@")
     [ "$ranks" = 1 ] || line=(mpirun --oversubscribe --timeout 120 -np "$ranks" "${line[@]}")
     : >"$dir/log"
     "${line[@]}" >"$dir/result" 2>"$dir/log" </dev/null &

@@ -104,12 +104,14 @@ Status generation_model_open(GenerationModel *m)
 {
     Status st = OK;
     cJSON *config = NULL, *mine;
-    bool on_device = m->device && strcmp(m->device, "cuda") == 0;
+    DeviceChoice device = !m->device || strcmp(m->device, "auto") == 0 ? DEVICE_CHOICE_AUTO
+                          : strcmp(m->device, "cuda") == 0             ? DEVICE_CHOICE_CUDA
+                                                                       : DEVICE_CHOICE_CPU;
     TRY(arena_new(&m->arena));
     TRY(open_files(m, &config));
     TRY(group_open(&m->machine.group));
     if (m->machine.group->size > 1) RAISE(USAGE, "this command runs alone: start it without mpirun");
-    TRY(machine_start(on_device ? DEVICE_CHOICE_CUDA : DEVICE_CHOICE_AUTO, m->num_threads, &m->machine));
+    TRY(machine_start(device, m->num_threads, &m->machine));
     mine = config, config = NULL; /* the model takes it over */
     TRY(model_new_adapted(mine, arena_printf(m->arena, "%s/config.json", m->model_dir), m->adapted, &m->model));
     m->model->threads = stream_threads(m->machine.host);
@@ -136,7 +138,7 @@ void generation_model_help(void)
     printf("  --model DIR                          a model's directory, or an adapter's that names its model\n"
            "  --adapter DIR                        an adapter beside it, in PEFT's format; several are added up\n"
            "  --num_threads N                      0: as the machine has cores; changes no answer\n"
-           "  --device cuda                        compute on a GPU; auto, the default, is cpu in this version\n");
+           "  --device cuda                        compute on a GPU; auto, the default, where one works\n");
 }
 
 void generation_settings_help(void)

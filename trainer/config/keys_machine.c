@@ -5,7 +5,7 @@
 
 static const Key keys[] = {
     CHOICE("device", device, "auto", "auto,cpu,cuda", NULL, NULL,
-           "hone's own: where to compute; auto is cpu in this version."),
+           "hone's own: where to compute; auto takes a GPU where one works."),
     BOOL("use_cpu", use_cpu, false, "Compute on the CPU."),
     INT("num_threads", num_threads, 0, WITHIN(0, 4096),
         "hone's own: threads of a rank; 0: its share of the host's cores."),
