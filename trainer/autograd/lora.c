@@ -76,7 +76,8 @@ static void *part_of(Tape *t, const Tensor *u, int64_t col, int64_t r, float sca
     size_t element = dtype_bytes(u->dtype);
     void *part = tape_scratch(t, (size_t)(u->rows * r) * element);
     if (!part) return NULL;
-    t->k->copy_columns(t->stream, u->dtype, part, r, (const char *)u->data + (size_t)col * element, u->cols, u->rows, r);
+    t->k->copy_columns(t->stream, u->dtype, part, r, (const char *)u->data + (size_t)col * element, u->cols, u->rows,
+                       r);
     t->k->scale(t->stream, u->dtype, part, scale, u->rows * r);
     return part;
 }
