@@ -3,6 +3,7 @@
 import json
 import unicodedata
 
+import tokenizer_encoders
 import tokenizer_llama
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -308,5 +309,6 @@ MODELS = {
     "text": lambda: pieces("\n ", "contiguous"),
 }
 MODELS.update(tokenizer_llama.models_of(TEXT, bpe))
+MODELS.update(tokenizer_encoders.models_of(TEXT))
 for i, p in enumerate(PATTERNS):
     MODELS["pattern%02d" % i] = lambda i=i, p=p: pieces(Regex(p), BEHAVIORS[i % 5], i % 3 == 0)

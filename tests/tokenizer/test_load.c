@@ -97,6 +97,9 @@ static void assert_refused(const char *quoted, Status code, const char *part)
 #define BPE(vocab, merges) "'model': {'type': 'BPE', 'vocab': {" vocab "}, 'merges': [" merges "]}"
 #define AB BPE("'a': 0, 'b': 1, 'ab': 2", "['a', 'b']")
 
+#define WP "'unk_token': 'u', 'continuing_subword_prefix': '##', 'max_input_chars_per_word': 100"
+#define CHARSMAP(text) "{" AB ", 'normalizer': {'type': 'Precompiled', 'precompiled_charsmap': '" text "'}}"
+
 static void malformed_files_are_refused_with_the_place(void **state)
 {
     static const struct {
@@ -175,6 +178,32 @@ static void malformed_files_are_refused_with_the_place(void **state)
         {"{" AB ", 'decoder': {'type': 'Strip', 'content': 'a', 'start': -1, 'stop': 0}}", "from 0"},
         {"{" AB ", 'decoder': {'type': 'Strip', 'content': 'a', 'stop': 0}}", "start"},
         {"\xef\xbb\xbf{" AB "}", "byte order mark"},
+        {"{'model': {'type': 'WordPiece', " WP "}}", "vocab"},
+        {"{'model': {'type': 'WordPiece', " WP ", 'vocab': [['a', 1]]}}", "vocab"},
+        {"{'model': {'type': 'WordPiece', 'vocab': {}}}", "unk_token"},
+        {"{'model': {'type': 'WordPiece', 'vocab': {}, 'unk_token': 'u', 'continuing_subword_prefix': 3}}", "prefix"},
+        {"{'model': {'type': 'WordPiece', 'vocab': {}, 'unk_token': 'u', 'continuing_subword_prefix': '', "
+         "'max_input_chars_per_word': -1}}",
+         "max_input_chars_per_word"},
+        {"{'model': {'type': 'Unigram'}}", "vocab"},
+        {"{'model': {'type': 'Unigram', 'vocab': {'a': 1}}}", "vocab"},
+        {"{'model': {'type': 'Unigram', 'vocab': [['a', 1], ['b']]}}", "vocab[1]"},
+        {"{'model': {'type': 'Unigram', 'vocab': [['a', 1, 2]]}}", "vocab[0]"},
+        {"{'model': {'type': 'Unigram', 'vocab': [['a', NaN]]}}", "vocab[0]"},
+        {"{'model': {'type': 'Unigram', 'vocab': [['a', 1e999]]}}", "vocab[0]"},
+        {"{'model': {'type': 'Unigram', 'vocab': [], 'unk_id': 0}}", "unk_id"},
+        {"{'model': {'type': 'Unigram', 'vocab': [['a', 1]], 'unk_id': -1}}", "unk_id"},
+        {"{'model': {'type': 'Unigram', 'vocab': [['a', 1]], 'byte_fallback': 1}}", "byte_fallback"},
+        {"{" AB ", 'normalizer': {'type': 'BertNormalizer', 'lowercase': 1}}", "lowercase"},
+        {"{" AB ", 'decoder': {'type': 'WordPiece'}}", "prefix"},
+        {"{" AB ", 'normalizer': {'type': 'Precompiled'}}", "precompiled_charsmap"},
+        {CHARSMAP(""), "0 bytes"},
+        {CHARSMAP("AAA"), "base64"},
+        {CHARSMAP("AA=A"), "base64"},
+        {CHARSMAP("AAAA"), "3 bytes"},
+        {CHARSMAP("AAAAAA=="), "trie of 0"},
+        {CHARSMAP("CAAAAAAAAAA="), "trie of 8"},
+        {CHARSMAP("BAAAAAAAAAD/"), "UTF-8"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -190,16 +219,13 @@ static void what_is_left_out_is_refused_by_name(void **state)
         {"{" BPE("'a': 4194304", "") "}", "ids below"},
         {"{" BPE("'a': 258888888888888888888888888888", "") "}", "ids below"},
         {"{" BPE("'a': 1e999", "") "}", "ids below"},
-        {"{'model': {'type': 'Unigram'}}", "model \"Unigram\" is not supported (there are: BPE)"},
-        {"{" AB ", 'normalizer': {'type': 'BertNormalizer'}}", "normalizer \"BertNormalizer\""},
-        {"{" AB ", 'normalizer': {'type': 'Precompiled'}}", "normalizer \"Precompiled\""},
+        {"{'model': {'type': 'WordLevel'}}", "model \"WordLevel\" is not supported (there are: BPE, Unigram, WordPiece)"},
         {"{" AB ", 'normalizer': {'type': 'Sequence', 'normalizers': [{'type': 'NFC'}, {'type': 'Nmt'}]}}",
-         "normalizers[1]: normalizer \"Nmt\" is not supported (there are: Sequence, Lowercase, NFC"},
+         "normalizers[1]: normalizer \"Nmt\" is not supported (there are: Sequence, BertNormalizer, Lowercase, NFC"},
         {"{" AB ", 'pre_tokenizer': {'type': 'UnicodeScripts'}}", "pre-tokenizer \"UnicodeScripts\""},
         {"{" AB ", 'pre_tokenizer': {'type': 'CharDelimiterSplit'}}", "there are: Sequence, BertPreTokenizer"},
         {"{" AB ", 'post_processor': {'type': 'Other'}}", "post-processor \"Other\""},
-        {"{" AB ", 'decoder': {'type': 'WordPiece'}}", "decoder \"WordPiece\""},
-        {"{'model': {'type': 'WordPiece'}}", "model \"WordPiece\""},
+        {"{'model': {'type': 'WordPiece', " WP ", 'vocab': {'a': 4194304}}}", "ids below"},
         {"{" AB ", 'decoder': {'type': 'Replace', 'pattern': {'Regex': '('}, 'content': ''}}", "decoder.pattern"},
         {"{" AB ", 'decoder': {'type': 'CTC'}}", "decoder \"CTC\""},
         {"{'model': {'type': 'BPE', 'dropout': 0.1, 'vocab': {}, 'merges': []}}", "dropout"},

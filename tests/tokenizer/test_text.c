@@ -231,7 +231,7 @@ static void short_and_long_words_merge_by_the_definition(void **state)
     static BpeMerge merges[SLOTS];
     static BpeSymbol a[400], b[400];
     Bpe bpe = {.merges = merges, .merge_mask = SLOTS - 1};
-    BpeScratch scratch = {0};
+    ModelScratch scratch = {0};
     uint64_t random = 1;
     (void)state;
     for (size_t i = 0; i < SLOTS; i++) merges[i].pair = UINT64_MAX;
@@ -255,8 +255,8 @@ static void short_and_long_words_merge_by_the_definition(void **state)
         assert_int_equal(n, merge_slowly(&bpe, b, length));
         for (size_t i = 0; i < n; i++) assert_true(a[i].id == b[i].id && a[i].size == b[i].size);
     }
-    free(scratch.heap.data);
-    free(scratch.links.data);
+    free(scratch.buffers[BPE_HEAP].data);
+    free(scratch.buffers[BPE_LINKS].data);
 }
 
 /* A quadratic step would take minutes here. */

@@ -2,8 +2,8 @@
 #ifndef HONE_TOKENIZER_BPE_H
 #define HONE_TOKENIZER_BPE_H
 
-#include "trainer/tokenizer/string_map.h"
-#include "trainer/tokenizer/work.h"
+#include "trainer/tokenizer/model_scratch.h"
+#include "trainer/tokenizer/vocab.h"
 
 enum { BPE_NO_UNK = -1, BPE_UNK_MISSING = -2, BPE_NO_RANK = -1 };
 
@@ -13,9 +13,7 @@ typedef struct BpeMerge {
 } BpeMerge;
 
 typedef struct Bpe {
-    StringMap vocab;
-    int32_t *entry_of; /* [id_limit]: place in vocab.entries, -1 */
-    int32_t id_limit;
+    Vocab vocab;
     BpeMerge *merges;
     uint64_t merge_mask;
     int32_t of_byte[256];     /* the token of each byte's character; all there when bytes_complete */
@@ -24,8 +22,7 @@ typedef struct Bpe {
     const char *unk_token;
     bool bytes_complete, fuse_unk, byte_fallback, ignore_merges;
     bool words_at_space; /* nothing merges across the beginning of a run of U+2581: words can be encoded one by one */
-    size_t longest;  /* bytes of the longest token */
-    uint64_t serial; /* tells caches of one model from another's at the same address */
+    uint64_t serial; /* of its scratch */
 } Bpe;
 
 typedef struct BpeSymbol {
@@ -33,9 +30,8 @@ typedef struct BpeSymbol {
     uint32_t size; /* bytes of the piece */
 } BpeSymbol;
 
-typedef struct BpeScratch {
-    Buffer symbols, links, heap, text;
-} BpeScratch;
+/* Which of a ModelScratch's buffers is what. */
+enum { BPE_SYMBOLS, BPE_LINKS, BPE_HEAP, BPE_TEXT };
 
 static inline const BpeMerge *bpe_find_merge(const Bpe *bpe, int32_t left, int32_t right)
 {
@@ -49,7 +45,7 @@ static inline const BpeMerge *bpe_find_merge(const Bpe *bpe, int32_t left, int32
 }
 
 /* Merges n symbols in place, lowest rank first, leftmost first among equals; *n becomes what is left. O(n log n). */
-Status bpe_merge(const Bpe *bpe, BpeScratch *scratch, BpeSymbol *symbols, size_t *n);
+Status bpe_merge(const Bpe *bpe, ModelScratch *scratch, BpeSymbol *symbols, size_t *n);
 
 /* Whether text ends or begins with U+2581, a space as SentencePiece writes it. */
 static inline bool bpe_ends_with_space(const char *text, size_t size)

@@ -84,15 +84,15 @@ static Status push_pair(const Bpe *bpe, Heap *h, const BpeSymbol *s, uint32_t at
     return m ? push(h, (uint64_t)m->rank << 32 | at) : OK;
 }
 
-static Status merge_long(const Bpe *bpe, BpeScratch *scratch, BpeSymbol *s, size_t *count)
+static Status merge_long(const Bpe *bpe, ModelScratch *scratch, BpeSymbol *s, size_t *count)
 {
     Status st = OK;
     uint32_t n = (uint32_t)*count;
-    Heap h = {.memory = &scratch->heap};
-    TRY(buffer_reserve(&scratch->links, 2 * (size_t)n * sizeof(uint32_t)));
-    TRY(buffer_reserve(&scratch->heap, n * sizeof(uint64_t)));
-    h.keys = scratch->heap.data;
-    uint32_t *next = scratch->links.data, *previous = next + n; /* n: none */
+    Heap h = {.memory = &scratch->buffers[BPE_HEAP]};
+    TRY(buffer_reserve(&scratch->buffers[BPE_LINKS], 2 * (size_t)n * sizeof(uint32_t)));
+    TRY(buffer_reserve(&scratch->buffers[BPE_HEAP], n * sizeof(uint64_t)));
+    h.keys = scratch->buffers[BPE_HEAP].data;
+    uint32_t *next = scratch->buffers[BPE_LINKS].data, *previous = next + n; /* n: none */
     for (uint32_t i = 0; i < n; i++) {
         next[i] = i + 1;
         previous[i] = i ? i - 1 : n;
@@ -123,7 +123,7 @@ done:
     return st;
 }
 
-Status bpe_merge(const Bpe *bpe, BpeScratch *scratch, BpeSymbol *symbols, size_t *n)
+Status bpe_merge(const Bpe *bpe, ModelScratch *scratch, BpeSymbol *symbols, size_t *n)
 {
     return *n <= SHORT ? merge_short(bpe, symbols, n) : merge_long(bpe, scratch, symbols, n);
 }

@@ -36,7 +36,10 @@ static Status refuse(const ComponentKind *kind, const char *where, const char *n
 /* The type's name; a model may lack it in very old files. */
 static Status type_of(const ComponentKind *kind, const cJSON *json, const char *where, const char **name)
 {
-    const char *fallback = kind == &kind_model && cJSON_GetObjectItemCaseSensitive(json, "merges") ? "BPE" : NULL;
+    const char *fallback = NULL;
+    if (kind == &kind_model && cJSON_GetObjectItemCaseSensitive(json, "continuing_subword_prefix"))
+        fallback = "WordPiece";
+    if (kind == &kind_model && cJSON_GetObjectItemCaseSensitive(json, "merges")) fallback = "BPE";
     if (!cJSON_IsObject(json)) return status_raise(STATUS_FORMAT, "%s: should be an object with a \"type\"", where);
     Status st = json_string_or(json, where, "type", fallback, name);
     if (!st && !*name) st = status_raise(STATUS_FORMAT, "%s: \"type\" is missing", where);

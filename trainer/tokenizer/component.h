@@ -84,13 +84,14 @@ typedef struct DecoderType {
 } DecoderType;
 
 /* Sorted. A "Sequence" is no component: its members are put into the list one after the other. */
-#define NORMALIZERS(X) X(lowercase) X(nfc) X(nfd) X(nfkc) X(nfkd) X(prepend) X(replace) X(strip) X(strip_accents)
+#define NORMALIZERS(X)                                                                                                 \
+    X(bert) X(lowercase) X(nfc) X(nfd) X(nfkc) X(nfkd) X(precompiled) X(prepend) X(replace) X(strip) X(strip_accents)
 #define PRE_TOKENIZERS(X)                                                                                              \
     X(bert_pre_tokenizer) X(byte_level) X(digits) X(metaspace) X(punctuation) X(split) X(whitespace)                   \
     X(whitespace_split)
-#define TOKENIZER_MODELS(X) X(bpe)
+#define TOKENIZER_MODELS(X) X(bpe) X(unigram) X(wordpiece)
 #define POST_PROCESSORS(X) X(bert_processing) X(byte_level) X(roberta_processing) X(template_processing)
-#define DECODERS(X) X(byte_fallback) X(byte_level) X(fuse) X(metaspace) X(replace) X(strip)
+#define DECODERS(X) X(byte_fallback) X(byte_level) X(fuse) X(metaspace) X(replace) X(strip) X(wordpiece)
 
 #define AS_NORMALIZER(name) extern const NormalizerType normalizer_##name;
 #define AS_PRE_TOKENIZER(name) extern const PreTokenizerType pre_tokenizer_##name;

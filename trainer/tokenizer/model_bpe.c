@@ -1,50 +1,10 @@
 /* The BPE model of a tokenizer.json: vocabulary, merges in both spellings ("a b", ["a", "b"]) and its switches.
  * Dropout, which makes tokenization random, and sub-word prefixes and suffixes are refused. */
-#include <math.h>
-#include <stdatomic.h>
 #include <stdio.h>
 
 #include "trainer/tokenizer/bpe.h"
 #include "trainer/tokenizer/byte_alphabet.h"
 #include "trainer/tokenizer/component.h"
-
-enum { MOST_IDS = 1 << 22 };
-
-static Status load_vocab(const cJSON *json, const char *where, Arena *arena, Bpe *bpe)
-{
-    Status st = OK;
-    const cJSON *vocab = cJSON_GetObjectItemCaseSensitive(json, "vocab"), *item;
-    size_t count = 0;
-    if (!cJSON_IsObject(vocab)) RAISE(FORMAT, "%s.vocab: should be an object of token: id", where);
-    cJSON_ArrayForEach (item, vocab) {
-        if (!cJSON_IsNumber(item) || !(item->valuedouble >= 0) || item->valuedouble != floor(item->valuedouble))
-            RAISE(FORMAT, "%s.vocab: the id of \"%.60s\" is not a whole number", where, item->string);
-        if (item->valuedouble >= MOST_IDS)
-            RAISE(UNSUPPORTED, "%s.vocab: \"%.60s\" has id %.16g; hone takes ids below %d", where, item->string,
-                  item->valuedouble, MOST_IDS);
-        if ((int32_t)item->valuedouble >= bpe->id_limit) bpe->id_limit = (int32_t)item->valuedouble + 1;
-        count++;
-    }
-    TRY(string_map_new(arena, count, &bpe->vocab));
-    TRY_NEW(arena, bpe->entry_of, bpe->id_limit + 1);
-    for (int32_t id = 0; id < bpe->id_limit; id++) bpe->entry_of[id] = -1;
-    cJSON_ArrayForEach (item, vocab) {
-        bool is_new;
-        int32_t id = (int32_t)item->valuedouble;
-        size_t size = strlen(item->string);
-        const char *text = arena_strndup(arena, item->string, size);
-        TRY_MEMORY(text);
-        string_map_put(&bpe->vocab, text, size, id, &is_new);
-        if (!is_new) RAISE(FORMAT, "%s.vocab: token \"%.60s\" is there twice", where, text);
-        if (bpe->entry_of[id] >= 0)
-            RAISE(FORMAT, "%s.vocab: \"%.60s\" and \"%.60s\" both have id %d", where,
-                  bpe->vocab.entries[bpe->entry_of[id]].text, text, id);
-        bpe->entry_of[id] = (int32_t)bpe->vocab.count - 1;
-        if (size > bpe->longest) bpe->longest = size;
-    }
-done:
-    return st;
-}
 
 /* The two sides of a merge, whichever way it is written. */
 static Status merge_sides(const cJSON *item, const char *where, size_t rank, const char *side[2], size_t size[2])
@@ -74,7 +34,7 @@ done:
 
 static Status need_token(const Bpe *bpe, const char *where, size_t rank, const char *text, size_t size, int32_t *id)
 {
-    *id = string_map_find(&bpe->vocab, text, size);
+    *id = string_map_find(&bpe->vocab.map, text, size);
     if (*id >= 0) return OK;
     return status_raise(STATUS_FORMAT, "%s.merges[%zu]: token \"%.*s\" is not in the vocabulary", where, rank,
                         (int)(size < 60 ? size : 60), text);
@@ -101,8 +61,8 @@ static Status load_merges(const cJSON *json, const char *where, Arena *arena, Bp
     TRY_NEW(arena, bpe->merges, slots);
     for (size_t i = 0; i < slots; i++) bpe->merges[i].pair = UINT64_MAX;
     bpe->merge_mask = slots - 1;
-    TRY_NEW(arena, joined, 2 * bpe->longest + 1);
-    bpe->words_at_space = !bpe->ignore_merges && string_map_find(&bpe->vocab, "\xE2\x96\x81", 3) >= 0 &&
+    TRY_NEW(arena, joined, 2 * bpe->vocab.longest + 1);
+    bpe->words_at_space = !bpe->ignore_merges && string_map_find(&bpe->vocab.map, "\xE2\x96\x81", 3) >= 0 &&
                           !(bpe->unk_token && bpe_ends_with_space(bpe->unk_token, strlen(bpe->unk_token)));
     cJSON_ArrayForEach (item, merges) {
         const char *side[2] = {NULL, NULL};
@@ -149,21 +109,19 @@ static void find_special(Bpe *bpe)
     bpe->bytes_complete = true;
     for (unsigned b = 0; b < 256; b++) {
         char text[8];
-        bpe->of_byte[b] = string_map_find(&bpe->vocab, text, utf8_encode(byte_alphabet(b), text));
+        bpe->of_byte[b] = string_map_find(&bpe->vocab.map, text, utf8_encode(byte_alphabet(b), text));
         bpe->bytes_complete &= bpe->of_byte[b] >= 0;
         snprintf(text, sizeof text, "<0x%02X>", b);
-        bpe->fallback[b] = string_map_find(&bpe->vocab, text, 6);
+        bpe->fallback[b] = string_map_find(&bpe->vocab.map, text, 6);
         falls_back &= bpe->fallback[b] >= 0;
     }
     bpe->words_at_space &= falls_back || bpe->unk_token; /* else a character left out would join what is around it */
     bpe->unk = BPE_NO_UNK;
     if (!bpe->unk_token) return;
-    int32_t id = string_map_find(&bpe->vocab, bpe->unk_token, strlen(bpe->unk_token));
+    int32_t id = string_map_find(&bpe->vocab.map, bpe->unk_token, strlen(bpe->unk_token));
     bpe->unk =
         id >= 0 ? id : BPE_UNK_MISSING; /* an error only when it is needed: some files name one that is not there */
 }
-
-static atomic_uint_fast64_t serial;
 
 static Status load(const cJSON *json, const char *where, Arena *arena, void **data)
 {
@@ -171,10 +129,10 @@ static Status load(const cJSON *json, const char *where, Arena *arena, void **da
     Bpe *bpe;
     TRY_NEW(arena, bpe, 1);
     TRY(load_switches(json, where, bpe));
-    TRY(load_vocab(json, where, arena, bpe));
+    TRY(vocab_load(json, where, arena, &bpe->vocab));
     TRY(load_merges(json, where, arena, bpe));
     find_special(bpe);
-    bpe->serial = atomic_fetch_add(&serial, 1) + 1;
+    bpe->serial = model_serial();
     if (bpe->unk_token) {
         bpe->unk_token = arena_strdup(arena, bpe->unk_token);
         TRY_MEMORY(bpe->unk_token);
@@ -186,20 +144,16 @@ done:
 
 static int32_t find(const void *data, const char *token, size_t size)
 {
-    return string_map_find(&((const Bpe *)data)->vocab, token, size);
+    return string_map_find(&((const Bpe *)data)->vocab.map, token, size);
 }
 
 static const char *token(const void *data, int32_t id, size_t *size)
 {
-    const Bpe *bpe = data;
-    if (id < 0 || id >= bpe->id_limit || bpe->entry_of[id] < 0) return NULL;
-    const StringEntry *e = &bpe->vocab.entries[bpe->entry_of[id]];
-    *size = e->size;
-    return e->text;
+    return vocab_token(&((const Bpe *)data)->vocab, id, size);
 }
 
-static int32_t count(const void *data) { return (int32_t)((const Bpe *)data)->vocab.count; }
-static int32_t id_limit(const void *data) { return ((const Bpe *)data)->id_limit; }
+static int32_t count(const void *data) { return (int32_t)((const Bpe *)data)->vocab.map.count; }
+static int32_t id_limit(const void *data) { return ((const Bpe *)data)->vocab.id_limit; }
 
 const ModelType tokenizer_model_bpe = {
     .head = {.name = "BPE", .load = load},

@@ -2,6 +2,8 @@
  * character comes from: a decomposition's first character takes the place of what it decomposes, the others stand by
  * it; a composed character takes the place of all it is composed of. Characters that reordering has moved keep the
  * places of the sequence, not their own. */
+#include "trainer/tokenizer/normalizer_unicode.h"
+
 #include "trainer/tokenizer/component.h"
 
 enum { COMPATIBLE = 1, COMPOSE = 2, LONG_SEGMENT = 1024 };
@@ -211,6 +213,8 @@ static Status load(const cJSON *json, const char *where, Arena *arena, void **da
     *data = NULL;
     return OK;
 }
+
+Status normalize_nfd(Work *w) { return normalize(w, 0); }
 
 static Status run_nfc(const void *data, Work *w) { return (void)data, normalize(w, COMPOSE); }
 static Status run_nfd(const void *data, Work *w) { return (void)data, normalize(w, 0); }

@@ -53,6 +53,7 @@ typedef struct Work {
     RegexScratch *regex;
     void *model; /* the model's own scratch, freed with model_free */
     void (*model_free)(void *);
+    uint64_t model_serial; /* whose it is: see model_scratch.h */
 
     Buffer piece_memory[2], id_memory, span_memory, word_memory, text_memory[2], origin_memory[2], match_memory;
     Buffer scratch;
