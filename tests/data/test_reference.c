@@ -250,7 +250,7 @@ static void blocks_and_order_of_every_curve_are_the_reference_s(void **state)
     for (size_t i = 0; i < count; i++) {
         char *yaml, *path = arena_printf(arena, "%s/curves/%s/run.yaml", FIXTURES, names[i]);
         Dataset *train = NULL, *validation = NULL;
-        if (!path_exists(path)) continue;
+        if (!path_exists(path) || strncmp(names[i], "sft_", 4) == 0) continue; /* those: test_preprocess_sft.c */
         assert_int_equal(file_read_all(path, arena, 1 << 20, &yaml, NULL), OK);
         cJSON *root = read_json(arena_printf(arena, "%s/curves/%s/expected_blocks.json", FIXTURES, names[i]));
         open_split(yaml, root, false, &train);
