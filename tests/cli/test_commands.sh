@@ -67,8 +67,8 @@ run train "$dir";         expect "a config that is a directory" 2 'directory' er
 export HONE_CACHE=$dir/cache
 train=(train --model_name_or_path $model --train_file tests/fixtures/data/corpus.txt --block_size 8 --max_train_samples 8
     --max_steps 3 --save_steps 1)
+"$hone" "${train[@]}" --output_dir "$dir/reader" 2>&1 >/dev/null | head -n 1 >"$dir/out"
 status=${PIPESTATUS[0]};  expect "a log without a reader" 0 '^hone: (task|computing)' out
-status=${PIPESTATUS[0]};  expect "a log without a reader" 0 '^hone: \(task\|computing\)' out
 "$hone" "${train[@]}" --output_dir "$dir/closed" <&- >&- 2>&-; status=$?
 : >"$dir/err"
 grep -rlE 'hone: (task|saved|done)' "$dir/closed" "$dir/cache" >"$dir/out"
