@@ -176,6 +176,11 @@ static Status open_model(Conversion *c)
     if (!copy) RAISE(MEMORY, "out of memory");
     TRY(model_new(copy, c->where, &c->model)); /* refuses what hone lacks, with the list */
     c->names = model_gguf(type);
+    if (!c->names || !c->names->architecture) {
+        const char *list = model_gguf_list(c->arena);
+        TRY_MEMORY(list);
+        RAISE(UNSUPPORTED, "%s: hone knows no GGUF architecture for model_type %s; it has: %s", c->where, type, list);
+    }
     TRY(model_store_open(c->model, c->dir, &c->store));
 done:
     return st;

@@ -30,7 +30,7 @@ const ModelGguf *model_gguf_find(const char *architecture, const char *model_typ
     int best = 0;
     for (int i = 0; i < COUNT; i++) {
         const ModelGguf *g = entries[i].gguf;
-        if (strcmp(g->architecture, architecture)) continue;
+        if (!g->architecture || strcmp(g->architecture, architecture)) continue;
         int fit = strcmp(entries[i].type, model_type) == 0 ? 3 : window && g->window ? 2 : 1;
         if (fit > best) best = fit, found = g, *type = model_type_find(entries[i].type);
     }
@@ -41,9 +41,11 @@ const char *model_gguf_list(Arena *arena)
 {
     const char *list = "";
     for (int i = 0; i < COUNT && list; i++) {
-        bool listed = false;
-        for (int k = 0; k < i; k++) listed |= strcmp(entries[i].gguf->architecture, entries[k].gguf->architecture) == 0;
-        if (!listed) list = arena_printf(arena, "%s%s%s", list, i ? " " : "", entries[i].gguf->architecture);
+        const char *name = entries[i].gguf->architecture, *other;
+        bool listed = !name;
+        for (int k = 0; k < i && !listed; k++)
+            listed = (other = entries[k].gguf->architecture) && strcmp(name, other) == 0;
+        if (!listed) list = arena_printf(arena, "%s%s%s", list, *list ? " " : "", name);
     }
     return list;
 }

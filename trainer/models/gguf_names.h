@@ -41,7 +41,7 @@ typedef struct GgufPresence {
 } GgufPresence;
 
 typedef struct ModelGguf {
-    const char *architecture;
+    const char *architecture;      /* NULL: GGUF has none for this type, and nothing else is set */
     const GgufTensorName *tensors; /* these lists end with a NULL name, and may be NULL */
     const GgufKey *keys;
     const GgufFixed *fixed;
