@@ -78,7 +78,7 @@ static Status plan(Conversion *c)
         const Parameter *p = ps->list[c->count];
         item->info = model_tensor(c->model, c->store, p);
         if (!model_gguf_tensor(c->names, p->spec.name, item->name, sizeof item->name, &item->change))
-            RAISE(BUG, "%s has no name in GGUF files", p->spec.name);
+            RAISE(UNSUPPORTED, "%s: GGUF has no place for %s; it holds language models", c->dir, p->spec.name);
         item->cols = p->spec.ndim > 1 ? p->spec.shape[p->spec.ndim - 1] : 1;
         item->rows = p->count / item->cols;
         item->type = type_of(c, item);
@@ -176,7 +176,7 @@ static Status open_model(Conversion *c)
     if (!copy) RAISE(MEMORY, "out of memory");
     TRY(model_new(copy, c->where, &c->model)); /* refuses what hone lacks, with the list */
     c->names = model_gguf(type);
-    if (!c->names || !c->names->architecture) {
+    if (!c->names) {
         const char *list = model_gguf_list(c->arena);
         TRY_MEMORY(list);
         RAISE(UNSUPPORTED, "%s: hone knows no GGUF architecture for model_type %s; it has: %s", c->where, type, list);

@@ -4,16 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "trainer/models/registry.h"
-
 #define DECLARE(name) extern const ModelGguf gguf_##name;
-MODELS(DECLARE)
+GGUF_MODELS(DECLARE)
 
 #define ENTRY(name) {#name, &gguf_##name},
 static const struct {
     const char *type;
     const ModelGguf *gguf;
-} entries[] = {MODELS(ENTRY)};
+} entries[] = {GGUF_MODELS(ENTRY)};
 enum { COUNT = sizeof entries / sizeof *entries };
 
 const ModelGguf *model_gguf(const char *model_type)
@@ -30,7 +28,7 @@ const ModelGguf *model_gguf_find(const char *architecture, const char *model_typ
     int best = 0;
     for (int i = 0; i < COUNT; i++) {
         const ModelGguf *g = entries[i].gguf;
-        if (!g->architecture || strcmp(g->architecture, architecture)) continue;
+        if (strcmp(g->architecture, architecture)) continue;
         int fit = strcmp(entries[i].type, model_type) == 0 ? 3 : window && g->window ? 2 : 1;
         if (fit > best) best = fit, found = g, *type = model_type_find(entries[i].type);
     }
@@ -41,10 +39,9 @@ const char *model_gguf_list(Arena *arena)
 {
     const char *list = "";
     for (int i = 0; i < COUNT && list; i++) {
-        const char *name = entries[i].gguf->architecture, *other;
-        bool listed = !name;
-        for (int k = 0; k < i && !listed; k++)
-            listed = (other = entries[k].gguf->architecture) && strcmp(name, other) == 0;
+        const char *name = entries[i].gguf->architecture;
+        bool listed = false;
+        for (int k = 0; k < i; k++) listed |= strcmp(name, entries[k].gguf->architecture) == 0;
         if (!listed) list = arena_printf(arena, "%s%s%s", list, *list ? " " : "", name);
     }
     return list;

@@ -1,5 +1,5 @@
 /* What a model type is called in GGUF files (ggml's docs/gguf.md, and llama.cpp's converter where that is silent): its
- * architecture, keys, tensors, and in which shape and order the tensors lie there. Every type of registry.h has one. */
+ * architecture, keys, tensors, and in which shape and order the tensors lie there. */
 #ifndef HONE_MODELS_GGUF_NAMES_H
 #define HONE_MODELS_GGUF_NAMES_H
 
@@ -41,7 +41,7 @@ typedef struct GgufPresence {
 } GgufPresence;
 
 typedef struct ModelGguf {
-    const char *architecture;      /* NULL: GGUF has none for this type, and nothing else is set */
+    const char *architecture;
     const GgufTensorName *tensors; /* these lists end with a NULL name, and may be NULL */
     const GgufKey *keys;
     const GgufFixed *fixed;
@@ -56,7 +56,10 @@ typedef struct ModelGguf {
     Status (*finish)(cJSON *config, const char *where);
 } ModelGguf;
 
-const ModelGguf *model_gguf(const char *model_type); /* of config.json; NULL: hone lacks the type */
+/* The types that GGUF has, sorted: each file has a gguf_TYPE. */
+#define GGUF_MODELS(MODEL) MODEL(gemma2) MODEL(gpt2) MODEL(llama) MODEL(mistral) MODEL(qwen2) MODEL(qwen3)
+
+const ModelGguf *model_gguf(const char *model_type); /* of config.json; NULL: GGUF lacks the type */
 /* By general.architecture; where several types have that, the one called model_type ("": not known), or else one with
  * windows of attention if the file has them, or else the first. NULL: none. */
 const ModelGguf *model_gguf_find(const char *architecture, const char *model_type, bool window,
