@@ -118,9 +118,10 @@ static Status take_merges(const Source *s, Tokens *t, GgufString **out, size_t *
     const cJSON *list = member(s->model, "merges"), *item;
     size_t n = 0;
     if (!cJSON_IsArray(list)) RAISE(FORMAT, "%s: model.merges is missing", s->where);
-    TRY_NEW(s->arena, *out, cJSON_GetArraySize(list) + 1);
+    size_t most = (size_t)cJSON_GetArraySize(list); /* which counts them */
+    TRY_NEW(s->arena, *out, most + 1);
     for (size_t i = 0; i < t->count; i++)
-        t->scores[i] = t->types[i] == GGUF_NORMAL ? -(float)cJSON_GetArraySize(list) - (float)i : 0;
+        t->scores[i] = t->types[i] == GGUF_NORMAL ? -(float)most - (float)i : 0;
     cJSON_ArrayForEach(item, list)
     {
         const cJSON *a = item->child, *b = a ? a->next : NULL;
