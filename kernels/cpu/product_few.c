@@ -140,15 +140,33 @@ VEC_FN void dot_pair(const float *a, const float *b, int64_t depth, const float 
     sum[0] = s0, sum[1] = s1, sum[2] = s2, sum[3] = s3;
 }
 
+/* Four rows: eight chains of sums hide the time that one multiply-add takes, and a panel is read half as often. */
+VEC_FN void dot_four(const float *const a[4], int64_t depth, const float *panel, vf sum[8])
+{
+    vf s[8];
+    for (int i = 0; i < 8; i++) s[i] = vf_zero();
+    for (int64_t k = 0; k < depth; k++) {
+        vf x = vf_load(panel + k * WIDTH), y = vf_load(panel + k * WIDTH + VF);
+        for (int i = 0; i < 4; i++) {
+            vf ai = vf_set(a[i][k]);
+            s[2 * i] = vf_fma(ai, x, s[2 * i]), s[2 * i + 1] = vf_fma(ai, y, s[2 * i + 1]);
+        }
+    }
+    for (int i = 0; i < 8; i++) sum[i] = s[i];
+}
+
 /* All rows of A against a panel of columns [j, j + n). */
 static void dot_panel(const Product *p, int64_t j, int64_t n, int64_t block, int64_t depth, const float *panel)
 {
-    float room[2][DEPTH];
-    for (int64_t i = 0; i < p->m; i += 2) {
-        vf sum[4];
-        int64_t second = i + 1 < p->m ? i + 1 : i;
-        dot_pair(row_of_a(p, i, block, depth, room[0]), row_of_a(p, second, block, depth, room[1]), depth, panel, sum);
-        for (int64_t row = i; row <= second; row++) {
+    float room[4][DEPTH];
+    for (int64_t i = 0, rows; i < p->m; i += rows) {
+        vf sum[8];
+        const float *a[4];
+        rows = least(4, p->m - i);
+        for (int64_t r = 0; r < 4; r++) a[r] = r < rows ? row_of_a(p, i + r, block, depth, room[r]) : a[rows - 1];
+        if (rows > 2) dot_four(a, depth, panel, sum);
+        else dot_pair(a[0], a[1], depth, panel, sum);
+        for (int64_t row = i; row < i + rows; row++) {
             float *c = (float *)p->c + row * p->ldc + j;
             finish(p, block, c, sum[2 * (row - i)], n);
             if (n > VF) finish(p, block, c + VF, sum[2 * (row - i) + 1], n - VF);
