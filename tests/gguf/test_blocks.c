@@ -84,6 +84,10 @@ static void q8_0_is_made_as_gguf_makes_it(void **state)
     assert_int_equal(tensor_read(safetensors_find(golden, "to.Q8_0"), 0, sizeof want, DTYPE_U8, want), OK);
     gguf_type_by_name("Q8_0")->quantize(have, x, NUMBERS);
     assert_memory_equal(have, want, sizeof want);
+    float halves[32] = {127, 0.5f, 1.5f, 2.5f, -0.5f, -2.5f}; /* of a scale of 1: away from zero */
+    static const signed char rounded[6] = {127, 1, 2, 3, -1, -3};
+    gguf_type_by_name("Q8_0")->quantize(have, halves, 32);
+    assert_memory_equal(have + 2, rounded, sizeof rounded);
 }
 
 static void the_sixteen_bit_types_and_f32_come_back_as_they_were(void **state)

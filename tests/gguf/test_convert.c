@@ -148,6 +148,8 @@ static void files_of_gguf_compute_and_tokenize_what_they_did(void **state)
         cJSON *config;
         assert_ok(model_config_read(model, &config));
         assert_string_equal(cJSON_GetObjectItem(config, "dtype")->valuestring, files[i].dtype);
+        const cJSON *rope = cJSON_GetObjectItem(cJSON_GetObjectItem(config, "rope_parameters"), "rope_type");
+        assert_string_equal(rope->valuestring, i == 1 ? "llama3" : "default"); /* known by its factors alone */
         cJSON_Delete(config);
     }
     threads_free(threads);
@@ -209,6 +211,27 @@ static void write_model(const char *model)
     safetensors_writer_free(w);
 }
 
+/* llama.cpp merges by the scores of what comes out: a token's is the place of the first merge that makes it. */
+static void check_scores(const Gguf *g)
+{
+    const GgufValue *scores;
+    const GgufString *tokens, *merges;
+    size_t num_tokens, num_merges, first = 0;
+    assert_ok(gguf_real_array(g, "tokenizer.ggml.scores", &scores));
+    assert_ok(gguf_texts(g, "tokenizer.ggml.tokens", &tokens, &num_tokens));
+    assert_ok(gguf_texts(g, "tokenizer.ggml.merges", &merges, &num_merges));
+    assert_true(scores && num_merges > 100);
+    for (size_t i = 0; i < num_merges; i++) {
+        const char *space = strchr(merges[i].data + 1, ' ');
+        const char *made = arena_printf(arena, "%.*s%s", (int)(space - merges[i].data), merges[i].data, space + 1);
+        size_t id = 0;
+        while (id < num_tokens && strcmp(tokens[id].data, made)) id++;
+        assert_true(id < num_tokens && gguf_real_item(scores, id) >= -(float)i);
+        first += gguf_real_item(scores, id) == -(float)i;
+    }
+    assert_true(first > num_merges / 2);
+}
+
 static void tokenizers_come_back_with_the_name_of_how_they_split(void **state)
 {
     (void)state;
@@ -227,6 +250,7 @@ static void tokenizers_come_back_with_the_name_of_how_they_split(void **state)
         assert_ok(gguf_open(file, &g));
         assert_ok(gguf_text(g, "tokenizer.ggml.pre", &pre));
         assert_string_equal(pre, pres[i]);
+        if (i >= 4) check_scores(g);
         gguf_close(g);
         convert(file, again, (GgufOptions){0});
         check_ids(again, names[i], i != 3);
