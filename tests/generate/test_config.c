@@ -19,8 +19,8 @@ static Status resolve(const char *call, const char *model, bool pipeline)
     cJSON *c = NULL, *m = NULL;
     if (call) assert_ok(json_parse(call, strlen(call), "call", &c));
     if (model) assert_ok(json_parse(model, strlen(model), "model", &m));
-    Status st = generation_config_resolve(c, m, "DIR/generation_config.json", pipeline ? DEFAULTS_PIPELINE : DEFAULTS_LIBRARY, arena,
-                                          &config);
+    GenerationDefaults defaults = pipeline ? DEFAULTS_PIPELINE : DEFAULTS_LIBRARY;
+    Status st = generation_config_resolve(c, m, "DIR/generation_config.json", defaults, arena, &config);
     cJSON_Delete(c);
     cJSON_Delete(m);
     return st;

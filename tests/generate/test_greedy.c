@@ -88,7 +88,8 @@ static void greedy_search_finds_the_tokens_of_transformers(void **state)
     cJSON *cases = fixture("greedy.json");
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) check_model(cases, names[i], isa_detect(), 2, 14);
-    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) check_model(cases, decoders[i], isa_detect(), 2, 14);
+    for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++)
+        check_model(cases, decoders[i], isa_detect(), 2, 14);
     for (unsigned isa = ISA_BASE; isa < ISA_AVX512; isa <<= 1)
         if (isa_detect() & isa) check_model(cases, "gpt2_oddvocab", isa, 1, 14);
     cJSON_Delete(cases);

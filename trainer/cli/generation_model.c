@@ -145,8 +145,8 @@ void generation_settings_help(void)
 {
     int count;
     const GenerationKey *keys = generation_keys(&count);
-    printf("Generation, as the arguments of transformers' generate(). What is not given here is taken from the model's\n"
-           "generation_config.json, then from the defaults in brackets; null switches a thing off.\n\n");
+    printf("Generation, as the arguments of transformers' generate(). What is not given here is taken from the\n"
+           "model's generation_config.json, then from the defaults in brackets; null switches a thing off.\n\n");
     for (int i = 0; i < count; i++)
         printf("  --%-32s %-16s %s\n", keys[i].name, generation_type_name(keys[i].type), keys[i].help);
 }

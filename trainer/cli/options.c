@@ -61,7 +61,8 @@ static bool store(const Option *o, const char *text)
 
 static void complain(Text *problems, const Option *o, const char *text)
 {
-    static const char *const types[] = {"true or false", "an integer", "a number", "a text", "a text, at most 16 times"};
+    static const char *const types[] = {"true or false", "an integer", "a number", "a text",
+                                        "a text, at most 16 times"};
     text_printf(problems, "%s--%s must be %s", problems->size ? "\n" : "", o->name, types[o->type]);
     if (o->least != o->most) text_printf(problems, " from %.10g to %.10g", o->least, o->most);
     text_printf(problems, ", and is `%s`", text);

@@ -116,8 +116,8 @@ static int by_weight(const void *a, const void *b)
     return x->weight != y->weight ? (x->weight > y->weight) - (x->weight < y->weight) : by_id(a, b);
 }
 
-/* Those whose information is nearest to the expected one (Meister et al. 2022): `weight` is the distance, in whose order
- * their probabilities are added up. */
+/* Those whose information is nearest to the expected one (Meister et al. 2022): `weight` is the distance, in whose
+ * order their probabilities are added up. */
 static void typical(Logits *l, float mass)
 {
     double sum = logits_weigh(l), entropy = entropy_of(l, sum), most = (double)logits_largest(l), cumulative = 0;
