@@ -43,8 +43,9 @@ const char *gemm_library(void);  /* "oneDNN 2.6.3", "own kernels" */
 bool isa_has_bf16(void); /* AVX-512 BF16: what the library's bf16 products take */
 bool isa_has_amx(void);  /* AMX's tiles of bf16, which the system lets programs use */
 /* How bf16 by bf16 is done: widened to f32, or by the library's own bf16 products, whose bits are others. A race at the
- * start would make bits a matter of luck, so the instruction set decides: the library's where there is AMX, which is
- * made for it; widened elsewhere (AVX-512 BF16 was slower, gemm_rates). HONE_BF16=widened|library decides otherwise. */
+ * start would make bits a matter of luck, so the instruction set decides: the library's where there is AVX-512 BF16 or
+ * AMX, widened elsewhere. On two cores of an EPYC the library's rate is 1.8 times that of f32, and a step of GPT-2 124M
+ * took 28% less. HONE_BF16=widened|library decides otherwise; gemm_rates tells what it is worth. */
 typedef enum Bf16Products { BF16_WIDENED, BF16_LIBRARY } Bf16Products;
 Bf16Products gemm_bf16(void);
 void gemm_set_bf16(Bf16Products how); /* before the first product, or between two; the library's only where it has them */

@@ -12,8 +12,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void choose(void)
 {
     const char *wanted = getenv("HONE_BF16");
-    bool library = wanted && *wanted ? strcmp(wanted, "library") == 0 : isa_has_amx();
-    chosen = library && gemm_has_bf16() ? BF16_LIBRARY : BF16_WIDENED;
+    bool widened = wanted && strcmp(wanted, "widened") == 0;
+    chosen = !widened && gemm_has_bf16() ? BF16_LIBRARY : BF16_WIDENED;
 }
 
 Bf16Products gemm_bf16(void)
