@@ -346,9 +346,62 @@ static void infinity_and_nan_stay_in_their_row(void **state)
     }
 }
 
+/* x [rows, width] at another stride, rubbish between. */
+static float *spread(const float *x, int64_t rows, int64_t width, int64_t stride)
+{
+    float *y = rubbish(rows * stride);
+    for (int64_t i = 0; i < rows * width; i++) y[i / width * stride + i % width] = x[i];
+    return y;
+}
+
+static void assert_near_rows(const char *what, const float *x, int64_t stride, const float *y, int64_t rows,
+                             int64_t width)
+{
+    for (int64_t i = 0; i < rows * width; i++) {
+        double have = x[i / width * stride + i % width], slack = (1e-5 + 4 * dtype_unit()) * (1 + fabs(y[i]));
+        if (!(fabs(have - y[i]) <= slack)) fail_msg("%s: element %lld is %g, not %g", what, (long long)i, have, y[i]);
+    }
+}
+
+/* The same as with dense rows where q, k and v have a stride each; sequences of one query and of many. */
+static void each_array_has_its_own_stride(void **state)
+{
+    enum { ROWS_Q = 72, ROWS_K = 116, HEADS = 4, KV = 2, DIM = 12, Q = HEADS * DIM, K = KV * DIM };
+    static const int32_t cu_q[] = {0, 1, ROWS_Q}, cu_k[] = {0, 9, ROWS_K};
+    AttentionShape dense = {.cu_seqlens_q = cu_q, .cu_seqlens_k = cu_k, .num_seqs = 2, .max_seqlen_q = 71,
+                            .max_seqlen_k = 107, .heads = HEADS, .kv_heads = KV, .head_dim = DIM, .q_stride = Q,
+                            .k_stride = K, .v_stride = K, .out_stride = Q, .scale = 0.3f, .causal = true};
+    AttentionShape apart = dense;
+    apart.q_stride = Q + 3, apart.k_stride = K + 5, apart.v_stride = K + 13, apart.out_stride = Q + 2;
+    const Kernels *k;
+    (void)state;
+    Stream *s = stream_new_cpu(2);
+    for (EACH_ISA(k)) {
+        float *q = numbers(ROWS_Q * Q, 1), *key = numbers(ROWS_K * K, 2), *v = numbers(ROWS_K * K, 3),
+              *dout = numbers(ROWS_Q * Q, 4), *out = rubbish(ROWS_Q * Q), *lse = rubbish(HEADS * ROWS_Q),
+              *dq = rubbish(ROWS_Q * Q), *dk = rubbish(ROWS_K * K), *dv = rubbish(ROWS_K * K);
+        k->attention_forward(s, DTYPE_F32, out, lse, q, key, v, &dense, NULL);
+        k->attention_backward(s, DTYPE_F32, dq, dk, dv, dout, q, key, v, out, lse, &dense, NULL);
+        float *q2 = spread(q, ROWS_Q, Q, apart.q_stride), *key2 = spread(key, ROWS_K, K, apart.k_stride),
+              *v2 = spread(v, ROWS_K, K, apart.v_stride), *dout2 = spread(dout, ROWS_Q, Q, apart.out_stride),
+              *out2 = rubbish(ROWS_Q * apart.out_stride), *dq2 = rubbish(ROWS_Q * apart.q_stride),
+              *dk2 = rubbish(ROWS_K * apart.k_stride), *dv2 = rubbish(ROWS_K * apart.v_stride);
+        k->attention_forward(s, DTYPE_F32, out2, lse, q2, key2, v2, &apart, NULL);
+        assert_near_rows("out", out2, apart.out_stride, out, ROWS_Q, Q);
+        k->attention_backward(s, DTYPE_F32, dq2, dk2, dv2, dout2, q2, key2, v2, out2, lse, &apart, NULL);
+        assert_near_rows("dq", dq2, apart.q_stride, dq, ROWS_Q, Q);
+        assert_near_rows("dk", dk2, apart.k_stride, dk, ROWS_K, K);
+        assert_near_rows("dv", dv2, apart.v_stride, dv, ROWS_K, K);
+        free(q), free(key), free(v), free(dout), free(out), free(lse), free(dq), free(dk), free(dv);
+        free(q2), free(key2), free(v2), free(dout2), free(out2), free(dq2), free(dk2), free(dv2);
+    }
+    stream_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_array_has_its_own_stride),
         cmocka_unit_test(equals_the_textbook_and_no_thread_changes_a_bit),
         cmocka_unit_test(gradient_equals_finite_differences),
         cmocka_unit_test(a_sequence_alone_has_the_same_bits),
