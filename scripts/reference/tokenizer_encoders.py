@@ -35,6 +35,11 @@ def bert(text, vocab_size=500, unk="[UNK]", prefix="##", most=100, decoder=None,
     return t
 
 
+def bert_dirty(text):
+    decoder = decoders.WordPiece("##", False)
+    return bert(text, clean_text=False, handle_chinese_chars=False, decoder=decoder)
+
+
 def bert_old(text):
     """The post-processor of old files; an added token, which the normalizer changes."""
     t = bert(text, strip_accents=False)
@@ -174,25 +179,35 @@ def odd_charsmap(text):
     return t
 
 
-def show(t, normalizer):
-    """The normalizer alone in front of a model of characters."""
-    t.normalizer = normalizer
-    t.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+def some_charsmap(rng):
+    return rng.choice([charsmap("nmt_nfkc"), charsmap("nfkc"), charsmap("nmt_nfkc_cf"), small_charsmap(SMALL)])
+
+
+GRAPHEMES = "a\u0301\u0600\u00a9\u200d\u00ae\u0915\u094d\u00ad\u0903\u1100\u1161\u11a8\uac00\uac01\U0001f1e9e\r\n"
+
+
+def graphemes(text):
+    """Every character becomes a letter, unless it is in a short grapheme that another begins."""
+    t = Tokenizer(models.Unigram([("<unk>", 0.0)] + [(chr(65 + i), -1.0) for i in range(len(GRAPHEMES))], 0, False))
+    t.normalizer = precompiled(small_charsmap({c: chr(65 + i) for i, c in enumerate(GRAPHEMES)}))
+    t.decoder = decoders.Fuse()
     return t
 
 
 def models_of(text):
+    every = {"byte_fallback": True}
     return {
         "bert": lambda: bert(text),
         "bert_cased": lambda: bert(text, lowercase=False),
-        "bert_dirty": lambda: bert(text, clean_text=False, handle_chinese_chars=False, decoder=decoders.WordPiece("##", False)),
+        "bert_dirty": lambda: bert_dirty(text),
         "bert_accents": lambda: bert(text, strip_accents=True, lowercase=False, clean_text=False, prefix="", most=7),
         "bert_old": lambda: bert_old(text),
         "xlm_roberta": lambda: xlm_roberta(text),
         "albert": lambda: albert(text),
         "t5": lambda: t5(text),
         "unigram_bytes": lambda: unigram(text, byte_fallback=True, bytes_missing=(0xE6, 0xF0)),
-        "unigram_all_bytes": lambda: unigram(text, "nmt_nfkc_cf", pre_tokenizers.Metaspace(prepend_scheme="first"), byte_fallback=True),
+        "unigram_all_bytes": lambda: unigram(text, "nmt_nfkc_cf", pre_tokenizers.Metaspace(prepend_scheme="first"), **every),
         "unigram_ties": lambda: unigram_ties(text),
         "odd_charsmap": lambda: odd_charsmap(text),
+        "graphemes": lambda: graphemes(text),
     }

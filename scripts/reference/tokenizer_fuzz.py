@@ -48,7 +48,7 @@ WORDS = [
 
 
 # What quantifiers count: runs of one class, of every length.
-RUNS = ["0123456789", "0123456789٣²Ⅳ１", "aBc", "ABCd", "дЖ", "日本", " ", " \t\u00a0", "\r\n", " \n", ".,!", "/-\n", "्́", "'sSdDtm"]
+RUNS = ["0123456789", "0123456789٣²Ⅳ１", "aBc", "ABCd", "дЖ", "日本", " ", " \t\u00a0", "\r\n", " \n", "a\u0301\u0600\u00a9\u200d\u00ae\u0915\u094d\u00ad\u0903\u1100\u1161\u11a8\uac00\uac01\U0001f1e9e\r\n", ".,!", "/-\n", "्́", "'sSdDtm"]
 
 
 def text(rng, fragments):
@@ -233,6 +233,12 @@ PLANTED = [
     ("letters", '"BertPreTokenizer"', '"WhitespaceSplit"'), ("letters", '"RobertaProcessing"', '"BertProcessing"'),
     ("strip", '"strip_left":true', '"strip_left":false'), ("lowercase", '"split":true', '"split":false'),
     ("lower_bytes", "{2,}", "{3,}"), ("lower_bytes", "[aeiou]+", "[aeiou]"), ("gemma", '"ByteFallback"', '"Fuse"'),
+    ("bert", '"lowercase":true', '"lowercase":false'), ("bert", '"clean_text":true', '"clean_text":false'),
+    ("bert", '"handle_chinese_chars":true', '"handle_chinese_chars":false'), ("bert", '"##"', '"#"'),
+    ("bert_accents", '"strip_accents":true', '"strip_accents":null'), ("bert", '"cleanup":true', '"cleanup":false'),
+    ("bert_accents", '"max_input_chars_per_word":7', '"max_input_chars_per_word":8'), ("t5", '"unk_id":3', '"unk_id":0'),
+    ("unigram_bytes", '"byte_fallback":true', '"byte_fallback":false'), ("unigram_ties", "-8.5", "-7.5"),
+    ("xlm_roberta", '" {2,}"', '" {3,}"'), ("albert", '"Precompiled"', '"NFC"'),
     ("smollm", '"individual_digits":true', '"individual_digits":false'), ("unknown", '"fuse_unk":true', '"fuse_unk":false'),
 ]
 
@@ -368,7 +374,8 @@ def compare_random(hone, directory, count, seed):
     return failures
 
 
-BASES = ["gpt2_small", "llama2", "across", "left_out", "unknown_apart", "characters_bytes"]
+BASES = ["gpt2_small", "llama2", "across", "left_out", "unknown_apart", "characters_bytes", "bert", "bert_accents", "t5",
+         "unigram_bytes", "unigram_ties"]  # fmt: skip
 
 
 def main():

@@ -3,6 +3,7 @@ their files spell it, and every component of those files in odd combinations. Fo
 
 import json
 
+import tokenizer_encoders
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 SPACE = "\u2581"
@@ -164,6 +165,8 @@ def random_normalizers(rng):
     n = normalizers
     return some(rng, [
         n.NFC, n.NFD, n.NFKC, n.NFKD, n.Lowercase, n.StripAccents,
+        lambda: n.BertNormalizer(*(rng.random() < 0.5 for _ in range(2)), rng.choice([None, True, False]), rng.random() < 0.5),
+        lambda: n.Precompiled(tokenizer_encoders.some_charsmap(rng)),
         lambda: n.Strip(rng.random() < 0.6, rng.random() < 0.6),
         lambda: n.Prepend(rng.choice([SPACE, "_ ", "é", "ab"])), lambda: n.Replace(" ", rng.choice([SPACE, "", "__"])),
         lambda: n.Replace(rng.choice(["th", "e", "\n", "日"]), rng.choice(["", "x", " ", "日本", "e\u0301"])),
@@ -194,6 +197,7 @@ def random_decoders(rng):
         lambda: d.Replace(rng.choice([SPACE, "e", "Ġ"]), rng.choice([" ", "", "xy"])),
         lambda: d.Replace(Regex(rng.choice(["[aeiou]+", r"\s$", "e*"])), rng.choice(["", "*"])),
         lambda: d.Strip(rng.choice([" ", "e", SPACE]), rng.randrange(3), 0),
+        lambda: d.WordPiece(rng.choice(["##", "", "e"]), rng.random() < 0.7),
     ], 4)  # fmt: skip
 
 

@@ -34,6 +34,8 @@ typedef struct ModelType {
     const char *(*token)(const void *data, int32_t id, size_t *size);               /* NUL-terminated; NULL: none */
     int32_t (*count)(const void *data);                                             /* tokens */
     int32_t (*id_limit)(const void *data);                                          /* all ids are below */
+    int32_t (*own_text)(const void *data); /* the id whose tokens are, to post-processors, the text they stand for;
+                                            * -1: none. NULL: none */
 } ModelType;
 
 struct Encoding;

@@ -54,10 +54,12 @@ static Status count_spaces(const Tokenizer *t, const Work *w, Part *part)
     Status st = OK;
     TRY(buffer_reserve(&part->spaces, w->token_count * sizeof(Span)));
     Span *spaces = part->spaces.data;
+    int32_t own_text = t->model->own_text ? t->model->own_text(t->model_data) : -1;
     for (size_t i = 0; i < w->token_count; i++) {
         size_t size = w->spans[i].end - w->spans[i].start;
         const char *text = w->text + w->spans[i].start;
-        if (w->pieces[w->words[i]].id < 0) text = t->model->token(t->model_data, w->ids[i], &size);
+        if (w->pieces[w->words[i]].id < 0 && w->ids[i] != own_text)
+            text = t->model->token(t->model_data, w->ids[i], &size);
         spaces[i] = spaces_around(text, size);
     }
 done:

@@ -165,6 +165,7 @@ static const char *token(const void *data, int32_t id, size_t *size)
 }
 
 static int32_t count(const void *data) { return ((const Unigram *)data)->count; }
+static int32_t own_text(const void *data) { return ((const Unigram *)data)->unk; }
 
 const ModelType tokenizer_model_unigram = {
     .head = {.name = "Unigram", .load = load},
@@ -173,4 +174,5 @@ const ModelType tokenizer_model_unigram = {
     .token = token,
     .count = count,
     .id_limit = count,
+    .own_text = own_text,
 };
