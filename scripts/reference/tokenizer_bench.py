@@ -17,6 +17,7 @@ def library(tokenizer, texts, threads, offsets):
     """In a process of its own: the library reads the number of threads once."""
     code = (
         "import sys, time; from tokenizers import Tokenizer; t = Tokenizer.from_file(sys.argv[1]);"
+        "t.no_truncation(); t.no_padding();"
         "text = open(sys.argv[2], encoding='utf-8', newline='\\n').read(); lines = text.split('\\n')[:-1]\n"
         "encode = t.encode_batch if sys.argv[3] == '1' else t.encode_batch_fast\n"
         "best = cpu = 1e9\n"
