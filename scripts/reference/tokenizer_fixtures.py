@@ -35,8 +35,13 @@ SHIPPED = [
     "letters",
     "metaspace_late",
     "smollm",
+    "bert",
+    "bert_accents",
+    "unigram_ties",
+    "odd_charsmap",
+    "graphemes",
 ]
-WINDOWED = ["llama2", "letters", "metaspace_late", "roberta"]
+WINDOWED = ["bert", "llama2", "letters", "metaspace_late", "roberta"]
 
 TRICKY = [
     "",

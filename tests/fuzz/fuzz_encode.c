@@ -17,6 +17,9 @@ static const struct Kind {
     {FIXTURES "/tokenizer/llama2", false},        {FIXTURES "/tokenizer/tinyllama", false},
     {FIXTURES "/tokenizer/gemma", false},         {FIXTURES "/tokenizer/letters", false},
     {FIXTURES "/tokenizer/metaspace_late", false}, {FIXTURES "/tokenizer/smollm", true},
+    {FIXTURES "/tokenizer/bert", false},          {FIXTURES "/tokenizer/bert_accents", false},
+    {FIXTURES "/tokenizer/unigram_ties", false},  {FIXTURES "/tokenizer/odd_charsmap", false},
+    {FIXTURES "/tokenizer/graphemes", false},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 

@@ -129,6 +129,11 @@ CASES(gemma)
 CASES(letters)
 CASES(metaspace_late)
 CASES(smollm)
+CASES(bert)
+CASES(bert_accents)
+CASES(unigram_ties)
+CASES(odd_charsmap)
+CASES(graphemes)
 
 static void check_pairs(const char *name)
 {
@@ -223,6 +228,7 @@ static void check_windows(const char *name)
 static void truncation_and_what_is_left_over_equal_the_library(void **state)
 {
     (void)state;
+    check_windows("bert");
     check_windows("llama2");
     check_windows("letters");
     check_windows("metaspace_late");
@@ -290,6 +296,11 @@ int main(void)
         TEST(letters),
         TEST(metaspace_late),
         TEST(smollm),
+        TEST(bert),
+        TEST(bert_accents),
+        TEST(unigram_ties),
+        TEST(odd_charsmap),
+        TEST(graphemes),
         cmocka_unit_test(pairs_and_their_type_ids_equal_the_library),
         cmocka_unit_test(truncation_and_what_is_left_over_equal_the_library),
         cmocka_unit_test(patterns_split_as_the_library_does),
