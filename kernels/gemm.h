@@ -48,7 +48,8 @@ bool isa_has_amx(void);  /* AMX's tiles of bf16, which the system lets programs 
  * took 28% less. HONE_BF16=widened|library decides otherwise; gemm_rates tells what it is worth. */
 typedef enum Bf16Products { BF16_WIDENED, BF16_LIBRARY } Bf16Products;
 Bf16Products gemm_bf16(void);
-void gemm_set_bf16(Bf16Products how); /* before the first product, or between two; the library's only where it has them */
+void gemm_set_bf16(Bf16Products how); /* before the first product, or between two; the library's only where it has
+                                         them */
 bool gemm_has_bf16(void);             /* the library has any on this machine */
 /* Whether HONE_BF16 (`wanted`) asks for something that is there, as isa_allowed. */
 bool gemm_bf16_allowed(const char *wanted, char why[ISA_WHY_BYTES]);

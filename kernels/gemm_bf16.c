@@ -34,7 +34,8 @@ bool gemm_bf16_allowed(const char *wanted, char why[ISA_WHY_BYTES])
     if (strcmp(wanted, "library") != 0)
         snprintf(why, ISA_WHY_BYTES, "HONE_BF16 is `%.50s`; it may be widened or library, or unset", wanted);
     else if (!gemm_has_bf16())
-        snprintf(why, ISA_WHY_BYTES, "HONE_BF16 is library, but %s has no products of bfloat16 for this CPU%s; unset it",
+        snprintf(why, ISA_WHY_BYTES,
+            "HONE_BF16 is library, but %s has no products of bfloat16 for this CPU%s; unset it",
                  gemm_library(), getenv("HONE_ISA") ? " as HONE_ISA narrows it" : "");
     else return true;
     return false;

@@ -10,7 +10,8 @@
 void gemm_library_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
                         int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc);
 
-/* The same of bf16 A and B, with alpha 1 and an f32 C that is added to where `accumulate`, by the library's own kernels.
+/* The same of bf16 A and B, with alpha 1 and an f32 C that is added to where `accumulate`, by the library's own
+ * kernels.
  * false: it has none for this machine and nothing has been done. */
 bool gemm_library_bf16(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const void *a, int64_t lda,
                        const void *b, int64_t ldb, float *c, int64_t ldc, bool accumulate);

@@ -192,7 +192,8 @@ typedef struct Kernels {
      * 4 or 2 bytes. */
     void (*scatter_rows)(Stream *s, Dtype dtype, void *y, const int32_t *to, const void *x, int64_t rows, int64_t cols,
                          int64_t x_stride);
-    /* y's columns [0, cols) of each row become x's; the others stay. Rows at the strides. dtype: any of 4 or 2 bytes. */
+    /* y's columns [0, cols) of each row become x's; the others stay. Rows at the strides. dtype: any of 4 or 2
+     * bytes. */
     void (*copy_columns)(Stream *s, Dtype dtype, void *y, int64_t y_stride, const void *x, int64_t x_stride,
                          int64_t rows, int64_t cols);
     /* y = residual + dropout(x): x, y, residual [rows, cols]; y may be x or residual; residual NULL: none. */

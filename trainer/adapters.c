@@ -17,7 +17,8 @@ static Status add_names(cJSON *o, const char *key, TextList list)
 /* One item may be all-linear, or a pattern for whole names: something that no name has. */
 static bool is_pattern(TextList list)
 {
-    return list.count == 1 && (strcasecmp(list.items[0], "all-linear") == 0 || strpbrk(list.items[0], "*+?[](){}|^$\\"));
+    return list.count == 1 && (strcasecmp(list.items[0], "all-linear") == 0 || strpbrk(list.items[0],
+        "*+?[](){}|^$\\"));
 }
 
 /* Members of peft_config that are keys of their own. */
@@ -76,7 +77,8 @@ Status adapters_open(Trainer *tr, bool training)
     else TRY(parse_keys(a, tr->arena, &tr->adapter));
     if (!tr->model_dir) tr->model_dir = tr->adapter.base;
     if (!tr->model_dir || !path_is_dir(tr->model_dir))
-        RAISE(USAGE, "the adapter in %s says that its model is %s, which is no directory here; set model_name_or_path to "
+        RAISE(USAGE,
+            "the adapter in %s says that its model is %s, which is no directory here; set model_name_or_path to "
                      "the model's, and adapter_name_or_path to the adapter's", dir,
               tr->model_dir ? tr->model_dir : "not known");
     TRY_NEW(tr->arena, tr->adapters, 1);

@@ -27,7 +27,8 @@ static void describe_machine(const Trainer *tr, char text[NOTE_BYTES])
                  gemm_bf16() == BF16_LIBRARY; /* bits than those of widened products */
     const char *in = low ? " in " : "", *dtype = low ? dtype_name(tr->precision.training) : "",
                *by = other ? " by the library" : "";
-    if (tr->args->full_determinism) snprintf(text, NOTE_BYTES, "any ranks, %s%s%s%s", tr->machine.k->name, in, dtype, by);
+    if (tr->args->full_determinism) snprintf(text, NOTE_BYTES, "any ranks, %s%s%s%s", tr->machine.k->name, in, dtype,
+        by);
     else snprintf(text, NOTE_BYTES, "%d rank%s, %s%s%s%s", tr->machine.group->size,
                   tr->machine.group->size == 1 ? "" : "s", tr->machine.k->name, in, dtype, by);
 }

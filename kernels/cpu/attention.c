@@ -123,7 +123,8 @@ static void forward_task(void *context, int64_t task, int thread)
 static void attention_forward(Stream *s, Dtype dtype, void *out, float *lse, const void *q, const void *k,
                               const void *v, const AttentionShape *shape, const Dropout *dropout)
 {
-    Forward a = {.stream = s, .dtype = dtype, .out = out, .lse = lse, .q = q, .k = k, .v = v, .shape = shape, .dropout = dropout,
+    Forward a = {.stream = s, .dtype = dtype, .out = out, .lse = lse, .q = q, .k = k, .v = v, .shape = shape, .dropout
+        = dropout,
                  .blocks = up(shape->max_seqlen_q, QUERIES) / QUERIES};
     threads_run(stream_threads(s), a.blocks * shape->heads * shape->num_seqs, forward_task, &a);
 }

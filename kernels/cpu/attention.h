@@ -53,7 +53,8 @@ static inline Head head_of(Dtype dtype, const AttentionShape *a, const Dropout *
     Head h = {.dtype = dtype, .kv_dtype = dtype,
               .q = typed_at(dtype, q, row_q * a->q_stride + (int64_t)head * a->head_dim),
               .k = typed_at(dtype, k, row_k * a->k_stride + kv_head * a->head_dim),
-              .v = typed_at(dtype, v, row_k * a->v_stride + kv_head * a->head_dim), .q_stride = a->q_stride, .k_stride = a->k_stride,
+              .v = typed_at(dtype, v, row_k * a->v_stride + kv_head * a->head_dim), .q_stride = a->q_stride, .k_stride
+                  = a->k_stride,
               .v_stride = a->v_stride, .len_q = a->cu_seqlens_q[sequence + 1] - row_q,
               .len_k = a->cu_seqlens_k[sequence + 1] - row_k, .dim = a->head_dim,
               .window = a->window > 0 ? a->window : 0, .scale = a->scale, .softcap = a->softcap, .causal = a->causal,

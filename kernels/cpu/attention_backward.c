@@ -19,7 +19,8 @@ typedef struct Backward {
 /* A thread's memory. _t: [dim, QUERIES]; _rows: [QUERIES, width], width = dim in whole vectors, 0 beyond dim. */
 typedef struct Work {
     int64_t width;
-    float *q_t, *dout_t, *dq_t, *q_rows, *dout_rows, *p, *ds, *lse, *delta, *spare, *dk, *dv, *k, *v; /* k, v [len_k, dim]: widened */
+    float *q_t, *dout_t, *dq_t, *q_rows, *dout_rows, *p, *ds, *lse, *delta, *spare, *dk, *dv, *k, *v; /* k, v [len_k,
+              dim]: widened */
 } Work;
 
 static Work work_of(Stream *s, Dtype dtype, int thread, int64_t dim, int64_t len_k)
@@ -43,7 +44,8 @@ static Work work_of(Stream *s, Dtype dtype, int thread, int64_t dim, int64_t len
     return w;
 }
 
-static void pack_rows(Dtype dtype, float *rows, int64_t width, const void *x, int64_t stride, int64_t count, int64_t dim)
+static void pack_rows(Dtype dtype, float *rows, int64_t width, const void *x, int64_t stride, int64_t count, int64_t
+    dim)
 {
 #define LOOP(type)                      \
     for (int64_t i = 0; i < count; i++) \
@@ -145,7 +147,8 @@ static void head_backward(const Head *h, void *dq, const void *dout, const void 
     }
 }
 
-static void give_rows(Dtype dtype, void *x, int64_t stride, const float *rows, int64_t width, int64_t count, int64_t dim)
+static void give_rows(Dtype dtype, void *x, int64_t stride, const float *rows, int64_t width, int64_t count, int64_t
+    dim)
 {
     for (int64_t i = 0; i < count; i++) narrow_row(dtype, typed_at(dtype, x, i * stride), rows + i * width, dim);
 }
@@ -198,7 +201,8 @@ void VARIANT(attention_backward)(Stream *s, Dtype dtype, void *dq, void *dk, voi
                                  const void *k, const void *v, const void *out, const float *lse,
                                  const AttentionShape *shape, const Dropout *dropout)
 {
-    Backward a = {.stream = s, .dtype = dtype, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .q = q, .k = k, .v = v, .out = out,
+    Backward a = {.stream = s, .dtype = dtype, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .q = q, .k = k, .v = v, .out
+        = out,
                   .lse = lse, .shape = shape, .dropout = dropout};
     threads_run(stream_threads(s), (int64_t)shape->kv_heads * shape->num_seqs, backward_task, &a);
 }

@@ -61,7 +61,8 @@ static float row_softmax(const Head *h, uint32_t position, int64_t from, int64_t
 }
 
 /* out = factor * sum of scores[j] v_j: TILE_VECTORS vectors of head_dim at a time, even and odd keys apart. */
-VEC_FN void row_output(Dtype type, const Head *h, const float *scores, int64_t from, int64_t to, float factor, void *out)
+VEC_FN void row_output(Dtype type, const Head *h, const float *scores, int64_t from, int64_t to, float factor, void
+    *out)
 {
     for (int64_t d = 0; d < h->dim; d += TILE_VECTORS * VF) {
         vf even[TILE_VECTORS] = {{0}}, odd[TILE_VECTORS] = {{0}};

@@ -22,7 +22,8 @@ typedef struct Mask {
 VEC_FN void row(Dtype d, const Mask *a, int64_t r, uint32_t position, uint32_t sample)
 {
     const Dropout *n = a->dropout;
-    const void *x = typed_at(d, a->x, r * a->cols), *residual = a->residual ? typed_at(d, a->residual, r * a->cols) : NULL;
+    const void *x = typed_at(d, a->x, r * a->cols), *residual = a->residual ? typed_at(d, a->residual, r * a->cols) :
+        NULL;
     void *y = typed_at(d, a->y, r * a->cols);
     for (int64_t c = 0; c < a->cols; c += 4 * VF) {
         vu words[4];
@@ -36,7 +37,8 @@ VEC_FN void row(Dtype d, const Mask *a, int64_t r, uint32_t position, uint32_t s
 
 VEC_FN void plain_row(Dtype d, const Mask *a, int64_t r)
 {
-    const void *x = typed_at(d, a->x, r * a->cols), *residual = a->residual ? typed_at(d, a->residual, r * a->cols) : NULL;
+    const void *x = typed_at(d, a->x, r * a->cols), *residual = a->residual ? typed_at(d, a->residual, r * a->cols) :
+        NULL;
     void *y = typed_at(d, a->y, r * a->cols);
     if (!residual && y == x) return;
     for (int64_t i = 0; i < a->cols; i += VF) {

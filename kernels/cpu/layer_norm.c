@@ -68,7 +68,8 @@ static void forward_rows(void *context, int64_t task, int thread)
 static void layer_norm_forward(Stream *s, Dtype dtype, void *y, float *mean, float *rstd, const void *x,
                                const void *weight, const void *bias, int64_t rows, int64_t hidden, float eps)
 {
-    Forward a = {.dtype = dtype, .y = y, .mean = mean, .rstd = rstd, .x = x, .weight = weight, .bias = bias, .rows = rows,
+    Forward a = {.dtype = dtype, .y = y, .mean = mean, .rstd = rstd, .x = x, .weight = weight, .bias = bias, .rows =
+        rows,
                  .hidden = hidden, .eps = eps};
     a.rows_per_task = 1 + FORWARD_ELEMENTS / (hidden + 1);
     threads_run(stream_threads(s), (rows + a.rows_per_task - 1) / a.rows_per_task, forward_rows, &a);
@@ -133,7 +134,8 @@ static void layer_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight
                                 int64_t hidden, bool accumulate_dx, bool accumulate_params)
 {
     int64_t chunks = (rows + CHUNK - 1) / CHUNK;
-    Backward a = {.dtype = dtype, .dx = dx, .dweight = dweight, .dbias = dbias, .dy = dy, .x = x, .mean = mean, .rstd = rstd,
+    Backward a = {.dtype = dtype, .dx = dx, .dweight = dweight, .dbias = dbias, .dy = dy, .x = x, .mean = mean, .rstd =
+        rstd,
                   .weight = weight, .rows = rows, .hidden = hidden, .accumulate_dx = accumulate_dx,
                   .accumulate_params = accumulate_params};
     size_t bytes = (size_t)chunks * 2 * (size_t)hidden * sizeof(float);

@@ -1,5 +1,6 @@
 /* Products of a few rows (generation: one row a sequence), where reading B once is all the work: product.c would first
- * copy the whole of B into panels. Floor: k * n elements of B read, in bytes of its dtype. A task is a strip of columns;
+ * copy the whole of B into panels. Floor: k * n elements of B read, in bytes of its dtype. A task is a strip of
+ * columns;
  * the order of every sum is product.c's (one chain of fused multiply-adds over blocks of DEPTH values of k, then blocks
  * in order), so are the bits.
  *

@@ -63,7 +63,8 @@ static void forward_rows(void *context, int64_t task, int thread)
 static void rms_norm_forward(Stream *s, Dtype dtype, void *y, float *rstd, const void *x, const void *weight,
                              int64_t rows, int64_t hidden, float eps, float offset)
 {
-    Forward a = {.dtype = dtype, .y = y, .rstd = rstd, .x = x, .weight = weight, .rows = rows, .hidden = hidden, .eps = eps,
+    Forward a = {.dtype = dtype, .y = y, .rstd = rstd, .x = x, .weight = weight, .rows = rows, .hidden = hidden, .eps =
+        eps,
                  .offset = offset};
     a.rows_per_task = 1 + FORWARD_ELEMENTS / (hidden + 1);
     threads_run(stream_threads(s), (rows + a.rows_per_task - 1) / a.rows_per_task, forward_rows, &a);
@@ -121,7 +122,8 @@ static void rms_norm_backward(Stream *s, Dtype dtype, void *dx, float *dweight, 
                               bool accumulate_dx, bool accumulate_params)
 {
     int64_t chunks = (rows + CHUNK - 1) / CHUNK;
-    Backward a = {.dtype = dtype, .dx = dx, .dweight = dweight, .dy = dy, .x = x, .rstd = rstd, .weight = weight, .rows = rows,
+    Backward a = {.dtype = dtype, .dx = dx, .dweight = dweight, .dy = dy, .x = x, .rstd = rstd, .weight = weight, .rows
+        = rows,
                   .hidden = hidden, .offset = offset, .accumulate_dx = accumulate_dx,
                   .accumulate_params = accumulate_params};
     size_t bytes = (size_t)chunks * (size_t)hidden * sizeof(float);

@@ -48,7 +48,8 @@ static void rotate_rows(void *context, int64_t task, int thread)
 static void rope(Stream *s, Dtype dtype, void *x, const float *cos, const float *sin, const int32_t *positions,
                  int64_t rows, int32_t heads, int32_t head_dim, int32_t rotary_dim, int64_t stride, bool inverse)
 {
-    Rope a = {.dtype = dtype, .x = x, .cos = cos, .sin = sin, .positions = positions, .rows = rows, .stride = stride, .heads = heads,
+    Rope a = {.dtype = dtype, .x = x, .cos = cos, .sin = sin, .positions = positions, .rows = rows, .stride = stride,
+        .heads = heads,
               .head_dim = head_dim, .half = rotary_dim / 2, .inverse = inverse};
     a.rows_per_task = 1 + ELEMENTS / ((int64_t)heads * head_dim + 1);
     threads_run(stream_threads(s), (rows + a.rows_per_task - 1) / a.rows_per_task, rotate_rows, &a);

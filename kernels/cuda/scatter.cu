@@ -1,4 +1,5 @@
-/* Rows to given places, and columns of rows, moved as they are: in units of 16 bytes where all rows begin and end at such, else by element.
+/* Rows to given places, and columns of rows, moved as they are: in units of 16 bytes where all rows begin and end at
+ * such, else by element.
  * Floor: 2*rows*cols elements moved, in bytes of the dtype. */
 #include "kernels/cuda/families.h"
 
@@ -51,7 +52,8 @@ static void copy_columns(Stream *s, Dtype dtype, void *y, int64_t y_stride, cons
                          int64_t rows, int64_t cols)
 {
     size_t element = dtype_bytes(dtype);
-    choose(s, dtype, {y, NULL, x, rows, (size_t)cols * element, (size_t)y_stride * element, (size_t)x_stride * element});
+    choose(s, dtype, {y, NULL, x, rows, (size_t)cols * element, (size_t)y_stride * element, (size_t)x_stride *
+        element});
 }
 
 void cuda_scatter_install(Kernels *k)

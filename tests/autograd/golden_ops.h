@@ -96,7 +96,8 @@ static Tensor *run_dropout(Case *c)
     return op_dropout_add(c->tape, activation(c, "x"), activation(c, "residual"), case_attr(c, "p", 0));
 }
 
-static Tensor *run_activation_alone(Case *c) { return op_activation(c->tape, activation(c, "x"), activation_of(c->file)); }
+static Tensor *run_activation_alone(Case *c) { return op_activation(c->tape, activation(c, "x"),
+    activation_of(c->file)); }
 
 static Tensor *run_dropout_alone(Case *c)
 {

@@ -62,7 +62,8 @@ static void the_card_of_an_adapter_is_pefts(void **state)
     f.adapter = true, f.license = f.language = NULL, f.pipeline_tag = "text-generation";
     state_init(&s);
     assert_ok(card_text(&f, &s, &t));
-    assert_non_null(strstr(t.data, "---\nlibrary_name: peft\ntags:\n- base_model:adapter:openai-community/gpt2\n- lora\n"
+    assert_non_null(strstr(t.data,
+        "---\nlibrary_name: peft\ntags:\n- base_model:adapter:openai-community/gpt2\n- lora\n"
                                    "- transformers\nbase_model: openai-community/gpt2\npipeline_tag: text-generation\n"
                                    "model-index:\n- name: my-gpt2\n  results: []\n---\n"));
     text_free(&t);

@@ -120,7 +120,8 @@ Call::Call(Stream *stream, Dtype dtype)
 void Call::add(const void *p, int64_t bytes, bool out, bool floats, size_t element)
 {
     uintptr_t begin = reinterpret_cast<uintptr_t>(p);
-    if (p) ranges.push_back({begin, begin + (uintptr_t)(bytes > 0 ? bytes : 0), out, floats, element, nullptr, nullptr});
+    if (p) ranges.push_back({begin, begin + (uintptr_t)(bytes > 0 ? bytes : 0), out, floats, element, nullptr,
+        nullptr});
 }
 
 size_t Call::device_bytes(const Range &r) const

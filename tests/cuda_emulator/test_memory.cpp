@@ -218,7 +218,8 @@ static void bugs_with_pieces_are_found(void **)
     expect_report( /* an address that is kept: late, and behind the release */
         [] {
             Stream *s = stream_new();
-            float *x = static_cast<float *>(stream_allocate(s, 400)), *y = static_cast<float *>(stream_allocate(s, 400));
+            float *x = static_cast<float *>(stream_allocate(s, 400)), *y = static_cast<float *>(stream_allocate(s,
+                400));
             stream_release(s, x);
             launch(put, 1, 1, 0, s, y, x - y + (int64_t)3, 1.0f);
             stream_allocate(s, 400);

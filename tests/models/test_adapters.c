@@ -1,5 +1,6 @@
 /* links: test_support */
-/* PEFT's adapters beside our models: logits, loss and gradients are the reference's (tests/fixtures/adapters), files that
+/* PEFT's adapters beside our models: logits, loss and gradients are the reference's (tests/fixtures/adapters), files
+ * that
  * do not fit are told whole, and what is frozen is left alone. */
 #include <math.h>
 #include <setjmp.h>
@@ -119,7 +120,8 @@ static void count_weight(Stream *s, Dtype dtype, float *dweight, float *dbias, c
     counted.weight(s, dtype, dweight, dbias, x, dy, rows, in, out, layout, accumulate);
 }
 
-/* qwen3_layers has adapters at q, k, v and up of the last of two layers: backward has products for o, gate, up, down and
+/* qwen3_layers has adapters at q, k, v and up of the last of two layers: backward has products for o, gate, up, down
+ * and
  * A of up there, none below; and for weights those of 4 B, of A of up, and one for the A of q, k and v together. */
 static void nothing_is_computed_below_the_first_adapter(void **state)
 {
@@ -274,7 +276,8 @@ static void an_adapter_of_another_model_is_told_whole(void **state)
     TestModel m;
     open_case(&m, 0);
     assert_int_equal(adapter_load(m.model, 0, FIXTURES "/adapters/qwen3_layers"), STATUS_FORMAT);
-    assert_non_null(strstr(status_message(), "missing: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"));
+    assert_non_null(strstr(status_message(),
+        "missing: base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"));
     assert_non_null(strstr(status_message(), "wrong shape: base_model.model.model.layers.1.self_attn.q_proj.lora_A"));
     assert_non_null(strstr(status_message(), "unexpected: base_model.model.model.layers.1.mlp.up_proj.lora_A.weight"));
     assert_int_equal(adapter_load(m.model, 0, FIXTURES "/models/llama_grouped"), STATUS_MISSING);

@@ -70,7 +70,8 @@ static void bits_are_those_that_are_promised(void **state)
         train(false, "once", precisions[i]);
         train(false, "again", precisions[i]);
         assert_true(same_weights("once", "again"));
-        snprintf(options, sizeof options, "%s --full_determinism --per_device_train_batch_size 4 --max_train_samples 48",
+        snprintf(options, sizeof options,
+            "%s --full_determinism --per_device_train_batch_size 4 --max_train_samples 48",
                  precisions[i]);
         train(false, "whole", options);
         snprintf(options, sizeof options,

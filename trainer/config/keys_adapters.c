@@ -2,7 +2,8 @@
  */
 #include "trainer/config/keys.h"
 
-#define QUANTIZED "frozen weights keep the file's dtype, bfloat16 or float16 halve them (dtype); fewer bits are not in " \
+#define QUANTIZED \
+    "frozen weights keep the file's dtype, bfloat16 or float16 halve them (dtype); fewer bits are not in " \
                   "this version; leave it out"
 
 static const Key keys[] = {

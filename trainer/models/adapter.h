@@ -20,7 +20,8 @@ Status adapter_parse(const cJSON *config, const char *where, const char *name, A
 /* Adapters of a model, read from their directories, as model_new_adapted takes them; count 0: *out is NULL. All of them
  * are active. */
 Status adapters_read(const char *const *dirs, int count, Arena *arena, LoraSet **out);
-/* The same for what a command was given: `dir` is a model's directory, or an adapter's that names its model. *model: the
+/* The same for what a command was given: `dir` is a model's directory, or an adapter's that names its model. *model:
+ * the
  * model's directory. */
 Status adapters_resolve(const char *dir, const char *const *adapters, int count, Arena *arena, LoraSet **out,
                         const char **model);
@@ -31,7 +32,8 @@ cJSON *adapter_config_out(const Model *m, int which, const char *base, const cha
  * problem is listed in one error. */
 Status adapter_load(Model *m, int which, const char *dir);
 void adapter_draw(Model *m, int which, uint64_t seed);
-/* Adds the adapters to the frozen weights of their layers, which are f32 from then on, on a stream of the CPU. The model
+/* Adds the adapters to the frozen weights of their layers, which are f32 from then on, on a stream of the CPU. The
+ * model
  * is then to be saved, not to be run: its adapters are still beside its layers. */
 Status adapters_merge(Model *m, const Kernels *k, Stream *s);
 /* A parameter's name in the file; NULL: no memory. */

@@ -128,7 +128,8 @@ static Status read_start(const cJSON *config, const char *where, LoraConfig *c)
     c->random_b = cJSON_IsFalse(value);
     c->gaussian = cJSON_IsString(value) && strcmp(value->valuestring, "gaussian") == 0;
     if (c->random_b || c->gaussian) return OK;
-    return status_raise(STATUS_UNSUPPORTED, "%s: `init_lora_weights` is %s; hone has true, false and \"gaussian\", which "
+    return status_raise(STATUS_UNSUPPORTED,
+        "%s: `init_lora_weights` is %s; hone has true, false and \"gaussian\", which "
                         "leave the model's own weights alone", where,
                         cJSON_IsString(value) ? value->valuestring : "something else");
 }
@@ -154,7 +155,7 @@ static Status refuse_others(const cJSON *config, const char *where)
         bool empty = (cJSON_IsObject(m) || cJSON_IsArray(m)) && !m->child;
         if (is_known(m) || cJSON_IsNull(m) || cJSON_IsFalse(m) || empty) continue;
         return status_raise(STATUS_UNSUPPORTED,
-                            "%s: `%s` is not something hone has; it has LoRA and rank-stabilized LoRA on linear layers, "
+                    "%s: `%s` is not something hone has; it has LoRA and rank-stabilized LoRA on linear layers, "
                             "bias \"none\", and modules trained whole (modules_to_save)", where, m->string);
     }
     return OK;
@@ -176,7 +177,8 @@ Status adapter_parse(const cJSON *config, const char *where, const char *name, A
     TRY(json_real_or(config, where, "lora_dropout", 0, &c->dropout));
     TRY(json_bool_or(config, where, "use_rslora", false, &c->rank_stabilized));
     if (c->r < 1 || c->r > 65536 || !(c->alpha > 0 && isfinite(c->alpha)) || !(c->dropout >= 0 && c->dropout < 1))
-        RAISE(FORMAT, "%s: r is %lld, lora_alpha %g and lora_dropout %g; they must be 1 to 65536, above 0, and at least "
+        RAISE(FORMAT,
+            "%s: r is %lld, lora_alpha %g and lora_dropout %g; they must be 1 to 65536, above 0, and at least "
                       "0 and below 1", where, (long long)c->r, c->alpha, c->dropout);
     TRY(read_targets(config, where, arena, c));
     TRY(read_layers(config, where, arena, c));
@@ -244,7 +246,8 @@ Status adapters_resolve(const char *dir, const char *const *adapters, int count,
     if (!adapter_is_at(dir)) return adapters_read(adapters, count, arena, out);
     TRY(adapter_read(dir, "default", arena, &first));
     if (!first.base || !path_is_dir(first.base))
-        RAISE(MISSING, "%s: is an adapter whose model is %s, which is no directory here; give the model's directory, and "
+        RAISE(MISSING,
+            "%s: is an adapter whose model is %s, which is no directory here; give the model's directory, and "
                        "this one as the adapter", dir, first.base ? first.base : "not named");
     TRY_NEW(arena, all, count + 1);
     all[0] = dir;

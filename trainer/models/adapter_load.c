@@ -7,7 +7,8 @@
 #define PREFIX "base_model.model."
 
 /* Trained whole beside adapter 0, or part of it. */
-static bool belongs(const Parameter *p, int which) { return p->spec.adapter ? p->spec.adapter == which + 1 : which == 0; }
+static bool belongs(const Parameter *p, int which) { return p->spec.adapter ? p->spec.adapter == which + 1 : which ==
+    0; }
 
 /* "<module>.lora_A.<adapter>.weight" without the adapter's name. */
 const char *adapter_tensor_name(Arena *arena, const Model *m, const Parameter *p)

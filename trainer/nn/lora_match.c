@@ -55,7 +55,8 @@ bool lora_matches(const char *prefix, const char *pattern, const char *module, S
 static int64_t layer_number(const char *module, const char *pattern)
 {
     for (const char *dot = strchr(module, '.'); dot; dot = strchr(dot + 1, '.')) {
-        size_t digits = strspn(dot + 1, "0123456789"), before = (size_t)(dot - module), n = pattern ? strlen(pattern) : 0;
+        size_t digits = strspn(dot + 1, "0123456789"), before = (size_t)(dot - module), n = pattern ? strlen(pattern) :
+            0;
         if (!digits || digits > 9 || dot[1 + digits] != '.') continue;
         const char *name = module + before - n;
         if (pattern ? before >= n && strncmp(name, pattern, n) == 0 && (name == module || name[-1] == '.')

@@ -1,4 +1,5 @@
-/* The WordPiece decoder: tokens inside a word lose their prefix, others get a space before them; what tokenizing English
+/* The WordPiece decoder: tokens inside a word lose their prefix, others get a space before them; what tokenizing
+ * English
  * has spaced out is put together again (cleanup), token by token as in the library. */
 #include <string.h>
 

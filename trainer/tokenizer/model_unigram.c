@@ -8,8 +8,10 @@
 
 enum { MOST_TOKENS = 1 << 22, MOST_NODES = 1 << 24 };
 
-/* The double that the library makes of the digits of this one. Its reader (serde_json without float_roundtrip) takes the
- * digits as a whole number and divides once, which misses the nearest double by one bit in an eighth of the cases; where
+/* The double that the library makes of the digits of this one. Its reader (serde_json without float_roundtrip) takes
+ * the
+ * digits as a whole number and divides once, which misses the nearest double by one bit in an eighth of the cases;
+ * where
  * two ways to cut a word weigh almost the same, that bit decides. */
 static double as_library_reads(double exact)
 {

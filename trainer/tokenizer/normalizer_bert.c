@@ -1,4 +1,5 @@
-/* BertNormalizer: control characters out and white space to spaces, spaces around Chinese characters, accents off, lower
+/* BertNormalizer: control characters out and white space to spaces, spaces around Chinese characters, accents off,
+ * lower
  * case; each on request, in this order. A text of ASCII is done in one pass; otherwise accents need the decomposed text
  * (NFD) in between, whose marks are in canonical order. */
 #include <string.h>

@@ -1,8 +1,11 @@
-/* Precompiled: SentencePiece's own normalizer. Its charsmap is a double-array trie (Aoe 1989; as darts-clone lays it out)
+/* Precompiled: SentencePiece's own normalizer. Its charsmap is a double-array trie (Aoe 1989; as darts-clone lays it
+ * out)
  * of the texts it replaces, whose values are places in a pool of NUL-terminated replacements.
  *
- * As the library has it (the crate spm_precompiled), quirks included: a grapheme of less than six bytes is replaced as a
- * whole by what its shortest prefix in the trie stands for; others are replaced character by character. Where what is put
+ * As the library has it (the crate spm_precompiled), quirks included: a grapheme of less than six bytes is replaced as
+ * a
+ * whole by what its shortest prefix in the trie stands for; others are replaced character by character. Where what is
+ * put
  * in has fewer characters, the last one written before takes the rest's place, so a replacement by nothing at the very
  * start shifts the offsets of what follows. */
 #include <string.h>

@@ -57,7 +57,8 @@ extern const size_t unicode_lower_count;
 extern const uint32_t unicode_lower_long[3]; /* the code point that becomes two */
 extern const uint32_t unicode_marks[][2];    /* first, last */
 extern const size_t unicode_mark_count;
-extern const uint32_t unicode_bert_controls[][2], unicode_bert_accents[][2]; /* first, last: what BertNormalizer drops */
+extern const uint32_t unicode_bert_controls[][2], unicode_bert_accents[][2]; /* first, last: what BertNormalizer
+                                                                                drops */
 extern const size_t unicode_bert_controls_count, unicode_bert_accents_count;
 
 /* The record of a code point below UNICODE_END; a binary search: for rare questions. */

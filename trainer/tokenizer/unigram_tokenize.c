@@ -1,5 +1,7 @@
-/* The best way to cut a piece into tokens (Viterbi), as SentencePiece and the library have it: of two ways that weigh the
- * same the one found first, which is the one whose last token begins earlier, stays. An unknown character weighs ten less
+/* The best way to cut a piece into tokens (Viterbi), as SentencePiece and the library have it: of two ways that weigh
+ * the
+ * same the one found first, which is the one whose last token begins earlier, stays. An unknown character weighs ten
+ * less
  * than the least token; neighbouring unknown ones, "<unk>" written out included, are one. */
 #include <stdlib.h>
 

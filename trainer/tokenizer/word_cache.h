@@ -1,4 +1,5 @@
-/* The words that a thread has seen, and what a model made of them: words repeat. Of a fixed size: a word takes the place
+/* The words that a thread has seen, and what a model made of them: words repeat. Of a fixed size: a word takes the
+ * place
  * of another with the same slot, and a full pool begins again. */
 #ifndef HONE_TOKENIZER_WORD_CACHE_H
 #define HONE_TOKENIZER_WORD_CACHE_H
